@@ -1,0 +1,1 @@
+"""Networks, geometry, assets and engines: everything that computes, nothing that streams."""

@@ -1,0 +1,1 @@
+"""Reading what flamestream published: typed events from Redis Streams."""

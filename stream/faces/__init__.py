@@ -1,0 +1,1 @@
+"""From frames to faces: detect, track, crop, infer."""

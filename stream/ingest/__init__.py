@@ -1,0 +1,1 @@
+"""Sources: files and cameras, decoded into frames."""

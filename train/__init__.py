@@ -1,0 +1,1 @@
+"""Training: reproduces the papers' methods and produces the engines that `stream` runs."""
