@@ -5,7 +5,10 @@ from dataclasses import dataclass
 import numpy as np
 import numpy.typing as npt
 
-from models.spec import Affect, FloatArray, FlameParams
+from models.spec import Affect, FlameParams, FloatArray
+
+Pixels = npt.NDArray[np.uint8]
+"""A picture, [H, W, 3] full-range RGB."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -30,7 +33,7 @@ class Frame:
     """One decoded frame, upright."""
 
     stamp: FrameStamp
-    rgb: npt.NDArray[np.uint8]  # [H, W, 3] full-range RGB
+    rgb: Pixels
 
     def __post_init__(self) -> None:
         expected = (self.stamp.height, self.stamp.width, 3)
@@ -53,6 +56,16 @@ class TrackedFace:
 
 
 @dataclass(frozen=True, slots=True)
+class FoundFrame:
+    """A frame after its faces were found and cut out; the frame's own pixels are gone."""
+
+    stamp: FrameStamp
+    faces: tuple[TrackedFace, ...]
+    crop_boxes: FloatArray  # [faces, 3] centre x, centre y, side, frame pixels
+    crops: FloatArray  # [faces, 3, 224, 224] RGB 0..1, or [0, 3, 224, 224] when no model reads crops
+
+
+@dataclass(frozen=True, slots=True)
 class AnalysedFace:
     """A face with everything that is published about it."""
 
@@ -69,3 +82,12 @@ class AnalysedFrame:
 
     stamp: FrameStamp
     faces: tuple[AnalysedFace, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class EndOfSource:
+    """The last thing that comes from a source: no frame of it follows."""
+
+    source: str
+    error: str | None
+    """Why it failed, one printable line; None when it simply ended."""

@@ -1,0 +1,1 @@
+"""Measurements: each verifies its outputs, warms up, repeats, and names the machine."""

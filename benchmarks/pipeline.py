@@ -1,0 +1,155 @@
+"""Frames per second from decoding to Redis, on the demo clip: compiled engine and eager PyTorch side by side.
+
+python -m benchmarks.pipeline                                  both engines, default face model
+python -m benchmarks.pipeline --face-model smirk               SMIRK encoders with random weights (speed does not care)
+python -m benchmarks.pipeline --out benchmarks/results/x.json  keep the figures
+
+Each run decodes the file, finds and follows the face, runs the face model and head, smooths, and publishes to a real
+server over a socket; it counts only frames whose entries the server has acknowledged, and reads them back to verify.
+"""
+
+import argparse
+import json
+import statistics
+import sys
+import tempfile
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import torch
+from pydantic import SecretStr
+from rich.console import Console
+from rich.table import Table
+
+from benchmarks.machine import describe_machine
+from models.assets import fetch
+from models.smirk import SmirkEncoder
+from stream.client.subscriber import Subscriber
+from stream.config import RunSettings, SourceSettings
+from stream.emit.embedded import EmbeddedServer
+from stream.run import Networks, RunReport, execute, load_networks
+
+console = Console(stderr=True)
+
+
+@dataclass(frozen=True, slots=True)
+class Measured:
+    """Repeats of one engine."""
+
+    engine: str
+    reports: list[RunReport]
+
+    def row(self) -> dict[str, object]:
+        """Medians over the repeats."""
+        rates = [report.frames_per_second for report in self.reports]
+        stages = self.reports[0].stage_ms
+        return {
+            "engine": self.engine,
+            "frames_per_second": statistics.median(rates),
+            "frames_per_second_min": min(rates),
+            "frames_per_second_max": max(rates),
+            "stage_ms": {
+                name: round(statistics.median(report.stage_ms[name] for report in self.reports), 3) for name in stages
+            },
+        }
+
+
+def main() -> None:
+    """Measure, print a table, and write JSON when asked to."""
+    arguments = _arguments()
+    clip = arguments.clip or fetch("demo_clip")
+    with tempfile.TemporaryDirectory() as folder, EmbeddedServer() as server:
+        checkpoint = _random_smirk(Path(folder)) if arguments.face_model == "smirk" else None
+        contenders: dict[str, tuple[RunSettings, Networks]] = {}
+        for engine in arguments.engines:
+            settings = RunSettings(
+                sources=(SourceSettings(url=SecretStr(str(clip)), name="clip"),),
+                redis=SecretStr(server.url),
+                face_model=arguments.face_model,
+                checkpoint=checkpoint,
+                engine=engine,
+            )
+            contenders[engine] = (settings, load_networks(settings))
+        measured = _measure(contenders, arguments.repeats, arguments.warmup, server.url)
+    result = {
+        "benchmark": "pipeline",
+        "clip": clip.name,
+        "face_model": arguments.face_model,
+        "warmup": arguments.warmup,
+        "repeats": arguments.repeats,
+        "machine": describe_machine(),
+        "results": [one.row() for one in measured],
+    }
+    _print_table(result, measured)
+    if arguments.out is not None:
+        arguments.out.write_text(json.dumps(result, indent=2) + "\n")
+    sys.stdout.write(json.dumps(result) + "\n")
+
+
+def _measure(
+    contenders: dict[str, tuple[RunSettings, Networks]], repeats: int, warmup: int, url: str
+) -> list[Measured]:
+    """In turn, A B A B, so that a drift of the machine's speed hits both alike."""
+    measured = [Measured(engine, []) for engine in contenders]
+    for turn in range(warmup + repeats):
+        for one in measured:
+            settings, networks = contenders[one.engine]
+            with console.status(f"{one.engine}: {'warm-up' if turn < warmup else f'repeat {turn - warmup + 1}'}"):
+                report = execute(settings, networks=networks)
+            _verify(report, url)
+            if turn >= warmup:
+                one.reports.append(report)
+    return measured
+
+
+def _verify(report: RunReport, url: str) -> None:
+    """Every frame is accounted for, and what is counted as published can be read back."""
+    (account,) = report.sources.values()
+    if account.error is not None:
+        sys.exit(f"benchmark invalid: {account.error}")
+    if account.received != account.published + account.no_face + sum(account.dropped.values()):
+        sys.exit(f"benchmark invalid: frames unaccounted for: {account}")
+    with Subscriber(url) as subscriber:
+        events = [event for event in subscriber.emotions("clip", start="start", block_s=0) if event.run == report.run]
+    frames = {event.seq for event in events}
+    if len(frames) != account.published:
+        sys.exit(f"benchmark invalid: {account.published} frames published, {len(frames)} on the server")
+    if not all(-1 <= event.valence <= 1 and -1 <= event.arousal <= 1 for event in events):
+        sys.exit("benchmark invalid: valence or arousal outside -1..1")
+
+
+def _random_smirk(folder: Path) -> Path:
+    torch.manual_seed(0)
+    path = folder / "random.pt"
+    weights = SmirkEncoder().state_dict()
+    torch.save({f"smirk_encoder.{name}": tensor for name, tensor in weights.items()}, path)
+    return path
+
+
+def _print_table(result: dict[str, object], measured: Sequence[Measured]) -> None:
+    table = Table("engine", "frames/s", "min..max", "ms a frame by stage", title=f"{result['clip']}, {result['face_model']}")
+    for one in measured:
+        row = one.row()
+        stages = row["stage_ms"]
+        assert isinstance(stages, dict)
+        spread = f"{row['frames_per_second_min']}..{row['frames_per_second_max']}"
+        table.add_row(
+            one.engine, str(row["frames_per_second"]), spread, "  ".join(f"{name} {ms}" for name, ms in stages.items())
+        )
+    console.print(table)
+
+
+def _arguments() -> argparse.Namespace:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--clip", type=Path, help="a video file (default: the demo clip)")
+    parser.add_argument("--face-model", choices=("mediapipe", "smirk"), default="mediapipe")
+    parser.add_argument("--engines", nargs="+", choices=("openvino", "torch"), default=["openvino", "torch"])
+    parser.add_argument("--repeats", type=int, default=5)
+    parser.add_argument("--warmup", type=int, default=1)
+    parser.add_argument("--out", type=Path, help="write the figures as JSON to this file")
+    return parser.parse_args()
+
+
+if __name__ == "__main__":
+    main()

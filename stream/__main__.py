@@ -1,0 +1,143 @@
+"""The `flamestream` command."""
+
+import json
+import logging
+import signal
+import sys
+from collections.abc import Callable
+from pathlib import Path
+from types import FrameType
+from typing import Annotated
+
+import typer
+from rich.console import Console
+from rich.logging import RichHandler
+
+from models.errors import FlamestreamError
+
+EXIT_FAILED = 1
+"""A source failed, or the run could not be done; 2 is a usage error, as everywhere."""
+
+console = Console(stderr=True)
+app = typer.Typer(
+    name="flamestream",
+    help="Cameras and videos in; per-frame FLAME face parameters and valence-arousal out on Redis Streams.",
+    no_args_is_help=True,
+    add_completion=False,
+    pretty_exceptions_enable=False,  # its tracebacks print local variables: passwords
+    rich_markup_mode="rich",
+)
+
+RedisUrl = Annotated[
+    str | None,
+    typer.Option("--redis", envvar="FLAMESTREAM_REDIS", metavar="URL", help="redis://, rediss:// or unix:// URL."),
+]
+Prefix = Annotated[str | None, typer.Option("--prefix", help="First part of every Redis key. \\[flamestream]")]
+AsJson = Annotated[bool, typer.Option("--json", help="Machine-readable output on standard output.")]
+Engine = Annotated[str | None, typer.Option("--engine", help="openvino (compiled) or torch (eager). \\[openvino]")]
+
+
+@app.command(
+    epilog="Examples:  [bold]flamestream run clip.mp4[/]   |   "
+    "[bold]flamestream run rtsp://camera/stream lobby.mp4 --redis redis://localhost[/]   |   "
+    "[bold]flamestream run clip.mp4 --face-model smirk --checkpoint SMIRK_em1.pt --json[/]"
+)
+def run(
+    sources: Annotated[list[str] | None, typer.Argument(metavar="SOURCE...", help="Video files, rtsp:// URLs.")] = None,
+    name: Annotated[list[str] | None, typer.Option("--name", help="Name of each source, in order.")] = None,
+    redis: RedisUrl = None,
+    prefix: Prefix = None,
+    face_model: Annotated[str | None, typer.Option(help="mediapipe or smirk. \\[mediapipe]")] = None,
+    checkpoint: Annotated[Path | None, typer.Option(help="SMIRK checkpoint (SMIRK_em1.pt).")] = None,
+    engine: Engine = None,
+    config: Annotated[Path | None, typer.Option(help="TOML file with any of the settings.")] = None,
+    as_json: AsJson = False,
+) -> None:
+    """Process files and cameras together and publish what is seen; without --redis a server is started for the run.
+
+    Ends when every file has ended, or on Ctrl-C. Exit code 0: all sources ended well; 1: one failed; 2: wrong usage.
+    """
+    from stream.config import load_settings
+    from stream.report import run_with_progress
+
+    settings = load_settings(
+        config,
+        {
+            "sources": _name_sources(sources or [], name or []) or None,
+            "redis": redis,
+            "prefix": prefix,
+            "face_model": face_model,
+            "checkpoint": checkpoint,
+            "engine": engine,
+        },
+    )
+    report = run_with_progress(settings, console, quiet=as_json, on_pipeline=lambda p: _stop_on_signals(p.stop))
+    if as_json:
+        sys.stdout.write(json.dumps(report.to_json()) + "\n")
+    if not report.ok:
+        raise typer.Exit(EXIT_FAILED)
+
+
+@app.command(
+    epilog="Examples:  [bold]flamestream tail --redis redis://localhost[/]   |   "
+    "[bold]flamestream tail lobby --from start --json[/]"
+)
+def tail(
+    source: Annotated[str | None, typer.Argument(help="Name of a source; all of them when not given.")] = None,
+    redis: RedisUrl = None,
+    prefix: Prefix = None,
+    start: Annotated[str, typer.Option("--from", help="now, start, or an entry id.")] = "now",
+    count: Annotated[int | None, typer.Option("--count", "-n", min=1, help="Stop after this many events.")] = None,
+    as_json: AsJson = False,
+) -> None:
+    """Print emotion events as they are published, one per line."""
+    from stream.tail import print_events
+
+    print_events(source, redis, prefix or "flamestream", start, count, as_json=as_json)
+
+
+@app.command(epilog="Example:  [bold]flamestream demo --out demo-out[/]")
+def demo(
+    out: Annotated[Path, typer.Option(help="Folder for the video and the plot.")] = Path("demo-out"),
+    clip: Annotated[Path | None, typer.Option(help="Your own video instead of the demo clip.")] = None,
+    redis: RedisUrl = None,
+    engine: Engine = None,
+) -> None:
+    """Run a real clip through everything, then write an annotated video and a plot of valence and arousal."""
+    from stream.demo.demo import run_demo
+
+    run_demo(console, out=out, clip=clip, redis=redis, engine=engine)
+
+
+def main() -> None:
+    """Entry point: errors become one line on standard error and an exit code."""
+    handler = RichHandler(console=console, show_path=False, show_level=False, markup=False, highlighter=None)
+    logging.basicConfig(level=logging.INFO, format="%(message)s", datefmt="%H:%M:%S", handlers=[handler])
+    try:
+        app()
+    except FlamestreamError as error:
+        console.print(f"flamestream: {error}", style="red", markup=False, highlight=False, soft_wrap=True)
+        sys.exit(EXIT_FAILED)
+
+
+def _name_sources(urls: list[str], names: list[str]) -> list[dict[str, str | None]]:
+    if len(names) > len(urls):
+        raise typer.BadParameter(f"{len(names)} names for {len(urls)} sources", param_hint="--name")
+    padded = [*names, *[None] * (len(urls) - len(names))]
+    return [{"url": url, "name": name} for url, name in zip(urls, padded, strict=True)]
+
+
+def _stop_on_signals(stop: Callable[[], None]) -> None:
+    """The first Ctrl-C or SIGTERM ends the run cleanly; a second one kills it."""
+
+    def handle(number: int, _: FrameType | None) -> None:
+        signal.signal(number, signal.SIG_DFL)
+        console.print("stopping: publishing what was read (again to quit at once)", style="yellow")
+        stop()
+
+    for number in (signal.SIGINT, signal.SIGTERM):
+        signal.signal(number, handle)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,99 @@
+"""What a run can be told: one documented type, read from TOML and the command line."""
+
+import re
+import tomllib
+from pathlib import Path
+from typing import Any, Literal
+
+from pydantic import BaseModel, ConfigDict, Field, SecretStr, ValidationError, model_validator
+
+from stream.emit.smooth import SmoothingSettings
+from stream.errors import ConfigError
+from stream.ingest.rtsp import RtspSettings
+
+
+class SourceSettings(BaseModel):
+    """One file or camera."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    url: SecretStr
+    """A path or an rtsp:// URL. Kept secret in messages, since it may hold a password."""
+    name: str | None = Field(default=None, pattern=r"^[A-Za-z0-9._-]+$", max_length=64)
+    """Its name in events and Redis keys; taken from the file name or host when not given."""
+
+
+class FaceSettings(BaseModel):
+    """How faces are found and followed."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    max_faces: int = Field(default=10, ge=1, le=100)
+    """Most faces followed at once in a source."""
+    detect_every_s: float = Field(default=0.5, gt=0)
+    """How often the detector looks for new faces while others are followed, seconds of the source's time."""
+    min_detection: float = Field(default=0.5, ge=0, le=1)
+    """Least detector score of a new face."""
+    min_presence: float = Field(default=0.5, ge=0, le=1)
+    """Least presence for a face to stay followed."""
+
+
+class RunSettings(BaseModel):
+    """Everything `flamestream run` can be told."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    sources: tuple[SourceSettings, ...] = ()
+    """What to process, together."""
+    redis: SecretStr | None = None
+    """redis://, rediss:// or unix:// URL; without one an embedded server is started for the run."""
+    prefix: str = Field(default="flamestream", pattern=r"^[A-Za-z0-9._:{}-]+$")
+    """First part of every Redis key."""
+    max_stream_length: int = Field(default=108_000, ge=0)
+    """Entries kept per stream (about; 108,000 is an hour at 30 frames a second); 0 keeps all."""
+    face_model: Literal["mediapipe", "smirk"] = "mediapipe"
+    """What turns a face into FLAME parameters."""
+    checkpoint: Path | None = None
+    """SMIRK checkpoint, for face_model = "smirk"."""
+    engine: Literal["openvino", "torch"] = "openvino"
+    """What runs the networks: compiled, or eager PyTorch for comparison."""
+    faces: FaceSettings = FaceSettings()
+    rtsp: RtspSettings = RtspSettings()
+    smoothing: SmoothingSettings = SmoothingSettings()
+
+    @model_validator(mode="after")
+    def _check_together(self) -> "RunSettings":
+        if self.face_model == "smirk" and self.checkpoint is None:
+            raise ValueError("face model smirk needs weights: --checkpoint FILE (SMIRK_em1.pt)")
+        if self.face_model != "smirk" and self.checkpoint is not None:
+            raise ValueError(f"--checkpoint is for --face-model smirk, not {self.face_model}")
+        return self
+
+
+def load_settings(file: Path | None, overrides: dict[str, Any]) -> RunSettings:
+    """Settings of a TOML file with `overrides` on top (None means not given). Raises ConfigError, all problems at once."""
+    values = {} if file is None else _read_toml(file)
+    values.update({key: value for key, value in overrides.items() if value is not None})
+    try:
+        return RunSettings.model_validate(values)
+    except ValidationError as error:
+        raise ConfigError(f"{file or 'arguments'}: {_problems(error)}") from None  # the cause would print passwords
+
+
+def _read_toml(file: Path) -> dict[str, Any]:
+    try:
+        return tomllib.loads(file.read_text(encoding="utf-8"))
+    except OSError as error:
+        raise ConfigError(f"{file}: cannot read the configuration ({error.strerror}); check --config") from error
+    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
+        raise ConfigError(f"{file}: not a TOML file ({error}); see README, Configuration") from error
+
+
+def _problems(error: ValidationError) -> str:
+    """Each problem with its place, never with the value: it may be a password."""
+    problems = []
+    for problem in error.errors(include_input=False, include_url=False):
+        place = ".".join(str(part) for part in problem["loc"])
+        message = re.sub(r"^Value error, ", "", problem["msg"])
+        problems.append(f"{place}: {message}" if place else message)
+    return "; ".join(problems)

@@ -1,0 +1,196 @@
+"""Finds and follows the faces of many sources: three networks, batched over faces and sources, one tracker a source."""
+
+import functools
+import zipfile
+import zlib
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import torch
+
+from models import blaze_face, face_mesh
+from models.blaze_face import BlazeFace
+from models.engines.engine import Engine
+from models.errors import AssetCorrupt, AssetUnavailable
+from models.export import Runtime, load_or_build
+from models.face_mesh import Blendshapes, FaceMesh
+from models.geometry import Float64Array, regions_to_frame
+from models.spec import FloatArray
+from models.tflite import Graph, import_graph
+from stream.faces.track import Tracker
+from stream.frame import Frame, FrameStamp, Pixels, TrackedFace
+
+DETECTOR_FILE = "face_detector.tflite"
+LANDMARKS_FILE = "face_landmarks_detector.tflite"
+BLENDSHAPES_FILE = "face_blendshapes.tflite"
+
+
+@dataclass(frozen=True, slots=True)
+class FaceEngines:
+    """The networks of the face_landmarker task, compiled. Stateless and shared."""
+
+    detector: Engine  # models.blaze_face.BlazeFace
+    landmarks: Engine  # models.face_mesh.FaceMesh
+    blendshapes: Engine  # models.face_mesh.Blendshapes
+
+
+class FaceFinder:
+    """Finds the faces of frames and follows them. Holds the memory of every source; used by one thread."""
+
+    def __init__(
+        self,
+        engines: FaceEngines,
+        *,
+        max_faces: int = 10,
+        detect_every_s: float = 0.5,
+        min_detection: float = blaze_face.MIN_SCORE,
+        min_presence: float = face_mesh.MIN_PRESENCE,
+        max_gap_s: float = 1.0,
+    ) -> None:
+        """`min_detection`: least detector score of a new face; the others are those of `Tracker`."""
+        self._engines = engines
+        self._min_detection = min_detection
+        self._new_tracker = functools.partial(
+            Tracker,
+            max_faces=max_faces,
+            detect_every_s=detect_every_s,
+            min_presence=min_presence,
+            max_gap_s=max_gap_s,
+        )
+        self._trackers: dict[str, Tracker] = {}
+
+    def find(self, frames: Sequence[Frame]) -> list[list[TrackedFace]]:
+        """The faces of each frame, oldest track first.
+
+        Frames are of different sources, and each source's come in order. What is found in one never depends on the
+        others. Raises ValueError for two frames of one source.
+        """
+        sources = [frame.stamp.source for frame in frames]
+        if len(set(sources)) < len(sources):
+            raise ValueError(f"frames of {sources}: at most one of each source, in calls of their own")
+        return self._find(frames, [self._trackers.setdefault(source, self._new_tracker()) for source in sources])
+
+    def find_in_image(self, rgb: Pixels) -> list[TrackedFace]:
+        """The faces of a single picture, best detection first; nothing is remembered."""
+        height, width = rgb.shape[:2]
+        stamp = FrameStamp("image", epoch=0, seq=0, pts_s=0.0, captured_ms=0, width=width, height=height)
+        return self._find([Frame(stamp, rgb)], [self._new_tracker()])[0]
+
+    def end(self, source: str) -> None:
+        """Forgets a source. Its track numbers begin again if it ever comes back."""
+        self._trackers.pop(source, None)
+
+    def _find(self, frames: Sequence[Frame], trackers: Sequence[Tracker]) -> list[list[TrackedFace]]:
+        self._follow(frames, trackers)
+        self._look_for_new(frames, trackers)
+        return self._describe(trackers)
+
+    def _follow(self, frames: Sequence[Frame], trackers: Sequence[Tracker]) -> None:
+        regions = [tracker.start(frame.stamp) for frame, tracker in zip(frames, trackers, strict=True)]
+        for tracker, seen in zip(trackers, self._see(frames, regions), strict=True):
+            tracker.follow(*seen)
+
+    def _look_for_new(self, frames: Sequence[Frame], trackers: Sequence[Tracker]) -> None:
+        looking = [
+            (frame, tracker) for frame, tracker in zip(frames, trackers, strict=True) if tracker.wants_detector()
+        ]
+        detected = self._detect([frame for frame, _ in looking])
+        regions = [tracker.unknown(found) for (_, tracker), found in zip(looking, detected, strict=True)]
+        for (_, tracker), seen in zip(looking, self._see([frame for frame, _ in looking], regions), strict=True):
+            tracker.admit(*seen)
+
+    def _detect(self, frames: Sequence[Frame]) -> list[Float64Array]:
+        """Regions [D, 5] of the faces in each frame, best first."""
+        if not frames:
+            return []
+        boxes, scores = self._engines.detector(np.stack([blaze_face.detector_input(frame.rgb) for frame in frames]))
+        return [
+            blaze_face.detection_regions(
+                blaze_face.decode(boxes[i], scores[i], frame.stamp.width, frame.stamp.height, self._min_detection)
+            )
+            for i, frame in enumerate(frames)
+        ]
+
+    def _see(self, frames: Sequence[Frame], regions: Sequence[Float64Array]) -> list[tuple[FloatArray, FloatArray]]:
+        """Landmarks [R, 478, 3] in frame pixels and presence [R] in the regions [R, 5] of each frame."""
+        counts = [len(of_frame) for of_frame in regions]
+        if not any(counts):
+            nothing = np.empty((0, face_mesh.LANDMARKS, 3), np.float32), np.empty(0, np.float32)
+            return [nothing] * len(frames)
+        pixels = np.concatenate([face_mesh.mesh_input(f.rgb, r) for f, r in zip(frames, regions, strict=True)])
+        points, presence = self._engines.landmarks(pixels)
+        landmarks = regions_to_frame(points, np.concatenate(regions))
+        ends = np.cumsum(counts)[:-1]
+        return list(zip(np.split(landmarks, ends), np.split(presence, ends), strict=True))
+
+    def _describe(self, trackers: Sequence[Tracker]) -> list[list[TrackedFace]]:
+        """What is handed on of each tracker's faces, with their blendshapes."""
+        tracks = [track for tracker in trackers for track in tracker.tracks]
+        if not tracks:
+            return [[] for _ in trackers]
+        (blendshapes,) = self._engines.blendshapes(np.stack([track.landmarks for track in tracks]))
+        faces = iter(
+            TrackedFace(track.number, track.is_new, track.presence, track.landmarks, blendshapes[i])
+            for i, track in enumerate(tracks)
+        )
+        return [[next(faces) for _ in tracker.tracks] for tracker in trackers]
+
+
+def open_face_finder(
+    task_file: Path,
+    *,
+    runtime: Runtime = "openvino",
+    max_faces: int = 10,
+    detect_every_s: float = 0.5,
+    min_detection: float = blaze_face.MIN_SCORE,
+    min_presence: float = face_mesh.MIN_PRESENCE,
+    max_gap_s: float = 1.0,
+) -> Callable[[], FaceFinder]:
+    """Loads the networks of a face_landmarker task; each call of the result gives a finder that knows no source yet.
+
+    Raises AssetCorrupt, GraphError or EngineError.
+    """
+    return functools.partial(
+        FaceFinder,
+        open_face_engines(task_file, runtime),
+        max_faces=max_faces,
+        detect_every_s=detect_every_s,
+        min_detection=min_detection,
+        min_presence=min_presence,
+        max_gap_s=max_gap_s,
+    )
+
+
+def open_face_engines(task_file: Path, runtime: Runtime = "openvino") -> FaceEngines:
+    """Compiles the three networks of a face_landmarker task. Raises AssetCorrupt, GraphError or EngineError."""
+    detector, landmarks, blendshapes = _read_graphs(task_file)
+    random = torch.Generator().manual_seed(0)
+
+    def pixels(size: int) -> tuple[torch.Tensor]:
+        return (torch.rand(2, 3, size, size, generator=random) * 255,)
+
+    points = (torch.rand(2, face_mesh.LANDMARKS, 3, generator=random) * 500,)
+    build = functools.partial(load_or_build, runtime=runtime)
+    return FaceEngines(
+        build("face_detector", BlazeFace(detector).eval(), pixels(blaze_face.INPUT_SIZE)),
+        build("face_landmarks", FaceMesh(landmarks).eval(), pixels(face_mesh.INPUT_SIZE)),
+        build("face_blendshapes", Blendshapes(blendshapes).eval(), points),
+    )
+
+
+def _read_graphs(task_file: Path) -> list[Graph]:
+    """The detector, landmark and blendshape graphs of a task, which is a zip file of graphs."""
+    graphs = []
+    try:
+        with zipfile.ZipFile(task_file) as task:
+            for member in (DETECTOR_FILE, LANDMARKS_FILE, BLENDSHAPES_FILE):
+                graphs.append(import_graph(task.read(member), f"{task_file}:{member}"))
+    except (zipfile.BadZipFile, zlib.error, EOFError, KeyError, NotImplementedError) as error:
+        raise AssetCorrupt(
+            f"{task_file}: not an intact face_landmarker task ({error}); remove it to have it fetched again"
+        ) from error
+    except OSError as error:
+        raise AssetUnavailable(f"{task_file}: cannot be read ({error.strerror}); check the path") from error
+    return graphs

@@ -1,0 +1,170 @@
+"""A frame's path, top to bottom: read -> find -> infer -> emit.
+
+    read    one thread per source: demux, decode                      stream/ingest
+      |     channel: files WAIT (every frame), live sources DROP_OLDEST (the freshest)
+    find    detect -> landmarks -> track -> crop, across sources      stream/faces
+      |     channel: WAIT
+    infer   face model and affect head, batched over what waits       stream/faces, models
+      |     channel: WAIT
+    emit    smooth -> event -> sink                                   stream/emit
+
+A source that fails ends alone. A stage that fails ends the run with its error.
+"""
+
+import threading
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+
+from stream.channel import Channel, Overflow, collect
+from stream.emit.emitter import Emitter
+from stream.emit.schema import EmotionEvent
+from stream.errors import SourceError
+from stream.faces.crop import cut_out
+from stream.faces.find import FaceFinder
+from stream.faces.infer import Analyser
+from stream.frame import AnalysedFrame, EndOfSource, FoundFrame, Frame
+from stream.ingest.source import Source, SourceState
+from stream.ledger import Ledger
+from stream.stage import Stages
+from stream.timing import StageTimes
+
+Observer = Callable[[AnalysedFrame, Sequence[EmotionEvent]], None]
+"""Sees every analysed frame beside the emotion events of its faces, in order; called by the emit thread."""
+
+
+@dataclass(frozen=True, slots=True)
+class Queues:
+    """How much may wait between the stages."""
+
+    file_frames: int = 4
+    """Decoded frames of a file that wait for faces to be found."""
+    live_frames: int = 2
+    """Decoded frames of a live source: more would only be older."""
+    found_frames: int = 8
+    """Frames with crops that wait for the face model."""
+    analysed_frames: int = 32
+    """Frames without pixels that wait to be published."""
+    infer_batch: int = 8
+    """Most frames that the face model looks at in one call."""
+    batch_deadline_s: float = 0.005
+    """How long a frame waits for frames of other sources to be batched with."""
+
+
+class Pipeline:
+    """Runs sources to their end, or until `stop`."""
+
+    def __init__(
+        self,
+        sources: Sequence[Source],
+        finder: FaceFinder,
+        analyser: Analyser,
+        emitter: Emitter,
+        ledger: Ledger,
+        *,
+        times: StageTimes,
+        queues: Queues | None = None,
+        observer: Observer | None = None,
+    ) -> None:
+        self.sources = sources
+        self.finder = finder
+        self.analyser = analyser
+        self.emitter = emitter
+        self.ledger = ledger
+        self.times = times
+        self.queues = queues or Queues()
+        self.observer = observer
+        self.failures: dict[str, SourceError] = {}
+        self._stop = threading.Event()
+        ready = threading.Condition()
+        self._decoded = [self._decoded_channel(source, ready) for source in sources]
+        self._found: Channel[FoundFrame | EndOfSource] = Channel(self.queues.found_frames)
+        self._analysed: Channel[AnalysedFrame | EndOfSource] = Channel(self.queues.analysed_frames)
+
+    def run(self) -> None:
+        """Process every source to its end. Raises the first error of a stage; source errors go to `failures`."""
+        stages = Stages(self._abort)
+        for source, decoded in zip(self.sources, self._decoded, strict=True):
+            self.ledger.open(source.name)
+            stages.start(f"read {source.name}", lambda s=source, d=decoded: self._read(s, d))  # type: ignore[misc]
+        stages.start("find", self._find)
+        stages.start("infer", self._infer)
+        stages.start("emit", self._emit)
+        stages.join()
+
+    def stop(self) -> None:
+        """Ask every source to end; frames already read are still published. Safe from signal handlers."""
+        self._stop.set()
+
+    def _read(self, source: Source, decoded: Channel[Frame | EndOfSource]) -> None:
+        def report(state: SourceState, reason: str) -> None:
+            self.emitter.source_state(source.name, state, reason)
+
+        error: SourceError | None = None
+        try:
+            frames = source.frames(self._stop, report)
+            while True:
+                with self.times.measure("read"):
+                    frame = next(frames, None)
+                if frame is None:
+                    break
+                self.ledger.received(source.name)
+                decoded.put(frame)
+        except SourceError as failed:
+            self.failures[source.name] = error = failed
+        decoded.put_past_limit(EndOfSource(source.name, None if error is None else str(error)))
+        decoded.close()
+
+    def _find(self) -> None:
+        while batch := collect(self._decoded, self.queues.batch_deadline_s):
+            frames = [item for item in batch if isinstance(item, Frame)]
+            if frames:
+                with self.times.measure("find", len(frames)):
+                    faces = self.finder.find(frames)
+                with self.times.measure("crop", len(frames)):
+                    with_crops = self.analyser.face_model.needs_crops
+                    found = [
+                        cut_out(f, tracked, with_crops=with_crops) for f, tracked in zip(frames, faces, strict=True)
+                    ]
+                for frame in found:
+                    self._found.put(frame)
+            for item in batch:
+                if isinstance(item, EndOfSource):
+                    self.finder.end(item.source)
+                    self._found.put(item)
+        self._found.close()
+
+    def _infer(self) -> None:
+        while batch := self._found.get_batch(self.queues.infer_batch):
+            frames = [item for item in batch if isinstance(item, FoundFrame)]
+            if frames:
+                with self.times.measure("infer", len(frames)):
+                    analysed = self.analyser(frames)
+                for frame in analysed:
+                    self._analysed.put(frame)
+            for item in batch:  # a source's end comes after its last frame, so its place in the batch is behind them
+                if isinstance(item, EndOfSource):
+                    self._analysed.put(item)
+        self._analysed.close()
+
+    def _emit(self) -> None:
+        while (item := self._analysed.get()) is not None:
+            if isinstance(item, EndOfSource):
+                self.emitter.end_source(item.source, item.error)
+                continue
+            with self.times.measure("emit"):
+                published = self.emitter.emit(item)
+            if self.observer is not None:
+                self.observer(item, published)
+
+    def _decoded_channel(self, source: Source, ready: threading.Condition) -> Channel[Frame | EndOfSource]:
+        def overloaded(_: Frame | EndOfSource) -> None:
+            self.ledger.dropped(source.name, "overload")
+
+        if source.live:
+            return Channel(self.queues.live_frames, Overflow.DROP_OLDEST, on_drop=overloaded, condition=ready)
+        return Channel(self.queues.file_frames, Overflow.WAIT, condition=ready)
+
+    def _abort(self) -> None:
+        self._stop.set()
+        for channel in (*self._decoded, self._found, self._analysed):
+            channel.abort()

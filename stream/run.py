@@ -1,0 +1,169 @@
+"""One run: builds the pipeline that the settings ask for, runs it, and accounts for every frame."""
+
+import logging
+import secrets
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import asdict, dataclass
+
+from models.assets import fetch
+from models.face_model import FaceModel
+from models.heads import PrototypeHead
+from models.mediapipe_face import open_mediapipe_face
+from models.smirk import open_smirk
+from stream.config import RunSettings
+from stream.emit.embedded import EmbeddedServer
+from stream.emit.emitter import Emitter
+from stream.emit.redis_sink import RedisSink
+from stream.errors import ConfigError, SourceError
+from stream.faces.find import FaceFinder, open_face_finder
+from stream.faces.infer import Analyser
+from stream.ingest.open import open_source
+from stream.ingest.source import Source
+from stream.ledger import Ledger
+from stream.pipeline import Observer, Pipeline
+from stream.redact import redact
+from stream.timing import StageTimes
+
+log = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True, slots=True)
+class SourceReport:
+    """What became of one source."""
+
+    received: int
+    published: int
+    no_face: int
+    dropped: dict[str, int]
+    error: str | None
+
+
+@dataclass(frozen=True, slots=True)
+class RunReport:
+    """The final word of a run: `received = published + no_face + sum(dropped)` for every source."""
+
+    run: str
+    redis: str
+    face_model: str
+    head: str
+    seconds: float
+    frames_per_second: float
+    stage_ms: dict[str, float]
+    sources: dict[str, SourceReport]
+
+    @property
+    def ok(self) -> bool:
+        """Whether every source ended without an error."""
+        return all(source.error is None for source in self.sources.values())
+
+    def to_json(self) -> dict[str, object]:
+        """The report as plain JSON types."""
+        return asdict(self)
+
+
+@dataclass(frozen=True, slots=True)
+class Networks:
+    """Everything that computes, loaded once and usable for several runs."""
+
+    finder: Callable[[], FaceFinder]
+    """Makes a finder with no memory of earlier frames."""
+    analyser: Analyser
+
+
+def load_networks(settings: RunSettings) -> Networks:
+    """Fetch, compile and load what the settings name. Raises AssetError, CheckpointError, EngineError."""
+    task = fetch("face_landmarker")
+    mediapipe = open_mediapipe_face(task)
+    make_finder = open_face_finder(task, runtime=settings.engine, **settings.faces.model_dump())
+    face_model: FaceModel = mediapipe
+    if settings.face_model == "smirk":
+        assert settings.checkpoint is not None  # RunSettings refuses smirk without one
+        face_model = open_smirk(settings.checkpoint, runtime=settings.engine)
+    head = PrototypeHead()
+    head_model = None if face_model.basis == head.basis else mediapipe
+    return Networks(make_finder, Analyser(face_model, head, head_model))
+
+
+def execute(
+    settings: RunSettings,
+    *,
+    networks: Networks | None = None,
+    observer: Observer | None = None,
+    on_start: Callable[[str, list[Source], Pipeline], None] | None = None,
+) -> RunReport:
+    """Process every source to its end. `on_start` is told the Redis URL, the sources and the pipeline."""
+    ledger = Ledger()
+    sources = open_sources(settings, ledger)
+    networks = networks or load_networks(settings)
+    run = secrets.token_hex(4)
+    times = StageTimes()
+    with redis_url(settings) as url, RedisSink(
+        url, prefix=settings.prefix, max_length=settings.max_stream_length, on_published=ledger.published
+    ) as sink:
+        emitter = Emitter(sink, ledger, networks.analyser, settings.smoothing, run=run)
+        pipeline = Pipeline(
+            sources, networks.finder(), networks.analyser, emitter, ledger, times=times, observer=observer
+        )
+        if on_start is not None:
+            on_start(url, sources, pipeline)
+        started_s = time.perf_counter()
+        pipeline.run()
+        elapsed_s = time.perf_counter() - started_s
+    reports = {source.name: _source_report(source.name, pipeline, ledger) for source in sources}
+    frames = sum(report.published + report.no_face for report in reports.values())
+    return RunReport(
+        run=run,
+        redis=redact(url),
+        face_model=networks.analyser.face_model.name,
+        head=networks.analyser.head.name,
+        seconds=round(elapsed_s, 3),
+        frames_per_second=round(frames / elapsed_s, 2),
+        stage_ms={stage: round(ms, 3) for stage, ms in times.medians_ms().items()},
+        sources=reports,
+    )
+
+
+def open_sources(settings: RunSettings, ledger: Ledger) -> list[Source]:
+    """The sources of the settings, each with a name of its own. Raises ConfigError."""
+    if not settings.sources:
+        raise ConfigError("no source given; name at least one file or rtsp:// URL, e.g. flamestream run clip.mp4")
+    sources: list[Source] = []
+    for wanted in settings.sources:
+
+        def lost(reason: str, count: int, index: int = len(sources)) -> None:
+            ledger.lost_in_source(sources[index].name, reason, count)
+
+        sources.append(
+            open_source(
+                wanted.url.get_secret_value(),
+                name=wanted.name,
+                taken={source.name for source in sources},
+                rtsp=settings.rtsp,
+                on_drop=lost,
+            )
+        )
+    return sources
+
+
+@contextmanager
+def redis_url(settings: RunSettings) -> Iterator[str]:
+    """The server's URL: the user's own, or an embedded server that ends with the block."""
+    if settings.redis is not None:
+        yield settings.redis.get_secret_value()
+        return
+    with EmbeddedServer() as server:
+        yield server.url
+
+
+def _source_report(name: str, pipeline: Pipeline, ledger: Ledger) -> SourceReport:
+    account = ledger.account(name)
+    failure: SourceError | None = pipeline.failures.get(name)
+    return SourceReport(
+        received=account.received,
+        published=account.published,
+        no_face=account.no_face,
+        dropped=dict(account.dropped),
+        error=None if failure is None else str(failure),
+    )

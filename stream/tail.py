@@ -1,0 +1,24 @@
+"""`flamestream tail`: events as lines, for people and for machines."""
+
+import json
+import sys
+from itertools import islice
+
+from stream.client.subscriber import Subscriber
+from stream.errors import ConfigError
+
+
+def print_events(
+    source: str | None, redis: str | None, prefix: str, start: str, count: int | None, *, as_json: bool
+) -> None:
+    """Write emotion events to standard output until `count` or Ctrl-C."""
+    if redis is None:
+        raise ConfigError("no server to read from; give --redis URL (a run prints its own) or set FLAMESTREAM_REDIS")
+    with Subscriber(redis, prefix=prefix) as subscriber:
+        try:
+            for event in islice(subscriber.emotions(source, start=start), count):
+                line = json.dumps(event.to_json()) if as_json else _line(event)
+                sys.stdout.write(line + "\n")
+                sys.stdout.flush()
+        except KeyboardInterrupt:
+            return  # the normal way to end an endless listing

@@ -1,0 +1,34 @@
+"""Real servers, one for each test that asks."""
+
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import pytest
+
+from tests.stream.emit.support import Proxy, RealServer
+
+
+@pytest.fixture
+def start_server(tmp_path: Path) -> Iterator[Callable[..., RealServer]]:
+    """`start_server(requirepass="x")`: a real server of the test's own."""
+    started: list[RealServer] = []
+
+    def start(**config: object) -> RealServer:
+        started.append(RealServer(tmp_path / f"server{len(started)}", **config))
+        return started[-1]
+
+    yield start
+    for server in started:
+        server.stop()
+
+
+@pytest.fixture
+def server(start_server: Callable[..., RealServer]) -> RealServer:
+    return start_server()
+
+
+@pytest.fixture
+def proxy(server: RealServer) -> Iterator[Proxy]:
+    running = Proxy(server.port)
+    yield running
+    running.close()

