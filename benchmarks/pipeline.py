@@ -128,7 +128,9 @@ def _random_smirk(folder: Path) -> Path:
 
 
 def _print_table(result: dict[str, object], measured: Sequence[Measured]) -> None:
-    table = Table("engine", "frames/s", "min..max", "ms a frame by stage", title=f"{result['clip']}, {result['face_model']}")
+    table = Table(
+        "engine", "frames/s", "min..max", "ms a frame by stage", title=f"{result['clip']}, {result['face_model']}"
+    )
     for one in measured:
         row = one.row()
         stages = row["stage_ms"]

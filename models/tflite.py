@@ -24,8 +24,8 @@ Operator: TypeAlias = Any
 _DTYPES: dict[int, type[np.generic]] = {0: np.float32, 1: np.float16, 2: np.int32, 4: np.int64}
 """TensorType of the schema -> element type; quantised types are not known."""
 
-_MALFORMED = (struct.error, ValueError, TypeError, AttributeError, IndexError, KeyError, OverflowError)
-"""What the flatbuffer reader raises when offsets or lengths point nowhere."""
+_MALFORMED = (struct.error, ValueError, TypeError, LookupError, AttributeError, ArithmeticError, RuntimeError)
+"""What the flatbuffer reader and torch raise when offsets, lengths or shapes are nonsense."""
 
 
 class Graph(nn.Module):

@@ -5,13 +5,13 @@ import logging
 import signal
 import sys
 from collections.abc import Callable
+from datetime import datetime
 from pathlib import Path
 from types import FrameType
 from typing import Annotated
 
 import typer
 from rich.console import Console
-from rich.logging import RichHandler
 
 from models.errors import FlamestreamError
 
@@ -35,6 +35,16 @@ RedisUrl = Annotated[
 Prefix = Annotated[str | None, typer.Option("--prefix", help="First part of every Redis key. \\[flamestream]")]
 AsJson = Annotated[bool, typer.Option("--json", help="Machine-readable output on standard output.")]
 Engine = Annotated[str | None, typer.Option("--engine", help="openvino (compiled) or torch (eager). \\[openvino]")]
+
+
+class ConsoleHandler(logging.Handler):
+    """Log lines above the progress bars, each on one line however narrow the terminal."""
+
+    def emit(self, record: logging.LogRecord) -> None:
+        """Print a record with the time of day."""
+        time = datetime.fromtimestamp(record.created).strftime("%H:%M:%S")
+        style = "yellow" if record.levelno >= logging.WARNING else "dim"
+        console.print(f"{time} {record.getMessage()}", style=style, markup=False, highlight=False, soft_wrap=True)
 
 
 @app.command(
@@ -111,8 +121,7 @@ def demo(
 
 def main() -> None:
     """Entry point: errors become one line on standard error and an exit code."""
-    handler = RichHandler(console=console, show_path=False, show_level=False, markup=False, highlighter=None)
-    logging.basicConfig(level=logging.INFO, format="%(message)s", datefmt="%H:%M:%S", handlers=[handler])
+    logging.basicConfig(level=logging.INFO, handlers=[ConsoleHandler()])
     try:
         app()
     except FlamestreamError as error:

@@ -71,7 +71,10 @@ class RunSettings(BaseModel):
 
 
 def load_settings(file: Path | None, overrides: dict[str, Any]) -> RunSettings:
-    """Settings of a TOML file with `overrides` on top (None means not given). Raises ConfigError, all problems at once."""
+    """Settings of a TOML file with `overrides` on top (None means not given).
+
+    Raises ConfigError, with all problems at once.
+    """
     values = {} if file is None else _read_toml(file)
     values.update({key: value for key, value in overrides.items() if value is not None})
     try:

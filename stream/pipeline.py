@@ -166,5 +166,7 @@ class Pipeline:
 
     def _abort(self) -> None:
         self._stop.set()
-        for channel in (*self._decoded, self._found, self._analysed):
-            channel.abort()
+        for decoded in self._decoded:
+            decoded.abort()
+        self._found.abort()
+        self._analysed.abort()

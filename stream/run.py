@@ -1,11 +1,11 @@
 """One run: builds the pipeline that the settings ask for, runs it, and accounts for every frame."""
 
-import logging
-import secrets
+import threading
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass
+from functools import partial
 
 from models.assets import fetch
 from models.face_model import FaceModel
@@ -15,18 +15,18 @@ from models.smirk import open_smirk
 from stream.config import RunSettings
 from stream.emit.embedded import EmbeddedServer
 from stream.emit.emitter import Emitter
+from stream.emit.event import EventMaker, Provenance, new_run_id
 from stream.emit.redis_sink import RedisSink
 from stream.errors import ConfigError, SourceError
 from stream.faces.find import FaceFinder, open_face_finder
 from stream.faces.infer import Analyser
-from stream.ingest.open import open_source
-from stream.ingest.source import Source
+from stream.frame import Frame
+from stream.ingest.open import open_source, source_name
+from stream.ingest.source import ReportState, Source
 from stream.ledger import Ledger
 from stream.pipeline import Observer, Pipeline
 from stream.redact import redact
 from stream.timing import StageTimes
-
-log = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True, slots=True)
@@ -97,27 +97,33 @@ def execute(
     ledger = Ledger()
     sources = open_sources(settings, ledger)
     networks = networks or load_networks(settings)
-    run = secrets.token_hex(4)
+    analyser = networks.analyser
+    maker = EventMaker(Provenance.of(analyser.face_model, analyser.head), settings.smoothing, new_run_id())
     times = StageTimes()
-    with redis_url(settings) as url, RedisSink(
-        url, prefix=settings.prefix, max_length=settings.max_stream_length, on_published=ledger.published
-    ) as sink:
-        emitter = Emitter(sink, ledger, networks.analyser, settings.smoothing, run=run)
-        pipeline = Pipeline(
-            sources, networks.finder(), networks.analyser, emitter, ledger, times=times, observer=observer
+    with redis_url(settings) as url:
+        sink = RedisSink(
+            url,
+            prefix=settings.prefix,
+            sources=[source.name for source in sources],
+            max_length=settings.max_stream_length,
+            on_published=ledger.published,
+            on_unpublished=lambda source, count: ledger.dropped(source, "unpublished", count),
         )
-        if on_start is not None:
-            on_start(url, sources, pipeline)
-        started_s = time.perf_counter()
-        pipeline.run()
-        elapsed_s = time.perf_counter() - started_s
+        with sink:
+            emitter = Emitter(sink, maker, ledger)
+            pipeline = Pipeline(sources, networks.finder(), analyser, emitter, ledger, times=times, observer=observer)
+            if on_start is not None:
+                on_start(url, sources, pipeline)
+            started_s = time.perf_counter()
+            pipeline.run()
+            elapsed_s = time.perf_counter() - started_s
     reports = {source.name: _source_report(source.name, pipeline, ledger) for source in sources}
     frames = sum(report.published + report.no_face for report in reports.values())
     return RunReport(
-        run=run,
+        run=maker.run,
         redis=redact(url),
-        face_model=networks.analyser.face_model.name,
-        head=networks.analyser.head.name,
+        face_model=analyser.face_model.name,
+        head=analyser.head.name,
         seconds=round(elapsed_s, 3),
         frames_per_second=round(frames / elapsed_s, 2),
         stage_ms={stage: round(ms, 3) for stage, ms in times.medians_ms().items()},
@@ -126,25 +132,37 @@ def execute(
 
 
 def open_sources(settings: RunSettings, ledger: Ledger) -> list[Source]:
-    """The sources of the settings, each with a name of its own. Raises ConfigError."""
+    """The sources of the settings, each with a name of its own; a file that is no video fails later, and alone.
+
+    Raises ConfigError.
+    """
     if not settings.sources:
         raise ConfigError("no source given; name at least one file or rtsp:// URL, e.g. flamestream run clip.mp4")
     sources: list[Source] = []
     for wanted in settings.sources:
-
-        def lost(reason: str, count: int, index: int = len(sources)) -> None:
-            ledger.lost_in_source(sources[index].name, reason, count)
-
-        sources.append(
-            open_source(
-                wanted.url.get_secret_value(),
-                name=wanted.name,
-                taken={source.name for source in sources},
-                rtsp=settings.rtsp,
-                on_drop=lost,
-            )
-        )
+        spec, taken = wanted.url.get_secret_value(), {source.name for source in sources}
+        name = wanted.name or source_name(spec, taken)
+        lost = partial(ledger.lost_in_source, name)
+        try:
+            sources.append(open_source(spec, name=name, taken=taken, rtsp=settings.rtsp, on_drop=lost))
+        except SourceError as error:
+            sources.append(BrokenSource(name, error))
     return sources
+
+
+class BrokenSource:
+    """Stands in for a source that could not even be opened, so that it fails like any other: alone."""
+
+    live = False
+    total_frames: int | None = None
+
+    def __init__(self, name: str, error: SourceError) -> None:
+        self.name = name
+        self._error = error
+
+    def frames(self, stop: threading.Event, report: ReportState) -> Iterator[Frame]:
+        """Raises the error of opening."""
+        raise self._error
 
 
 @contextmanager

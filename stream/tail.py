@@ -5,6 +5,7 @@ import sys
 from itertools import islice
 
 from stream.client.subscriber import Subscriber
+from stream.emit.schema import EmotionEvent
 from stream.errors import ConfigError
 
 
@@ -22,3 +23,10 @@ def print_events(
                 sys.stdout.flush()
         except KeyboardInterrupt:
             return  # the normal way to end an endless listing
+
+
+def _line(event: EmotionEvent) -> str:
+    return (
+        f"{event.source}  {event.pts_s:9.3f} s  face {event.track}  "
+        f"valence {event.valence:+.3f}  arousal {event.arousal:+.3f}  confidence {event.confidence:.2f}"
+    )

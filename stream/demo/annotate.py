@@ -11,6 +11,7 @@ from av.video.reformatter import ColorRange, Colorspace
 from PIL import Image, ImageDraw, ImageFont
 
 from models.spec import FloatArray
+from stream.demo.contours import CONTOURS
 from stream.demo.record import Recording, SeenFace, SeenFrame
 from stream.demo.style import AROUSAL, BOX, GRID, LANDMARK, PANEL, TEXT, VALENCE, Colour
 from stream.frame import Pixels
@@ -26,13 +27,16 @@ def write_video(clip: Path, recording: Recording, out: Path) -> Iterator[int]:
     """Decode `clip` again, draw every frame that was analysed, encode as H.264; yields the frames written so far."""
     seen = {frame.seq: index for index, frame in enumerate(recording.frames)}
     with av.open(str(out), "w") as container:
-        stream = container.add_stream("libx264", rate=_frame_rate(recording), options={"crf": "20"})
+        stream = container.add_stream(
+            "libx264", rate=_frame_rate(recording), options={"crf": "20", "preset": "veryfast"}
+        )
         stream.pix_fmt = "yuv420p"
         frames = FileSource(clip, name="again").frames(threading.Event(), lambda state, reason: None)
         for written, frame in enumerate((f for f in frames if f.stamp.seq in seen), start=1):
             picture = draw_frame(frame.rgb, recording.frames[: seen[frame.stamp.seq] + 1])
-            stream.height, stream.width = picture.shape[:2]
-            container.mux(stream.encode(_to_yuv(picture)))
+            if written == 1:
+                stream.height, stream.width = picture.shape[:2]
+            container.mux(stream.encode(_to_yuv(picture, stream.width, stream.height)))
             yield written
         container.mux(stream.encode(None))
 
@@ -57,6 +61,7 @@ def draw_frame(rgb: Pixels, past: Sequence[SeenFrame]) -> Pixels:
     image = Image.fromarray(canvas)
     draw = ImageDraw.Draw(image)
     for face in now.faces:
+        _draw_contours(draw, face.landmarks)
         _draw_box(draw, face)
     side = PANEL_HEIGHT - 2 * MARGIN
     _draw_circumplex(draw, (MARGIN, height + MARGIN, side), now)
@@ -69,6 +74,11 @@ def _dot(pixels: Pixels, landmarks: FloatArray) -> None:
     x, y = np.rint(landmarks[:, :2]).astype(np.int64).T
     inside = (x >= 0) & (x < width) & (y >= 0) & (y < height)
     pixels[y[inside], x[inside]] = LANDMARK
+
+
+def _draw_contours(draw: ImageDraw.ImageDraw, landmarks: FloatArray) -> None:
+    for contour in CONTOURS:
+        draw.line([(float(x), float(y)) for x, y in landmarks[list(contour), :2]], fill=LANDMARK)
 
 
 def _draw_box(draw: ImageDraw.ImageDraw, face: SeenFace) -> None:
@@ -125,9 +135,11 @@ def _font(size: int) -> ImageFont.FreeTypeFont | ImageFont.ImageFont:
     return ImageFont.load_default(size)
 
 
-def _to_yuv(picture: Pixels) -> av.VideoFrame:
-    frame = av.VideoFrame.from_ndarray(np.ascontiguousarray(picture), format="rgb24")
-    return frame.reformat(
+def _to_yuv(picture: Pixels, width: int, height: int) -> av.VideoFrame:
+    """Limited-range BT.709, at the video's size: a clip may change its own half-way."""
+    return av.VideoFrame.from_ndarray(picture, format="rgb24").reformat(
+        width=width,
+        height=height,
         format="yuv420p",
         dst_colorspace=Colorspace.ITU709,
         src_color_range=ColorRange.JPEG,

@@ -36,8 +36,8 @@ def run_demo(console: Console, *, out: Path, clip: Path | None, redis: str | Non
     for _ in progress_bar(frames, "drawing ", total=len(recording.frames), console=console):
         pass
     plot_affect(recording, f"{path.name}: valence and arousal", plot)
-    console.print(f"\nlook at   {video}\n          {plot}", highlight=False)
-    console.print(NEXT_STEPS, highlight=False)
+    console.print(f"\nlook at   {video}\n          {plot}", highlight=False, soft_wrap=True)
+    console.print(NEXT_STEPS, highlight=False, markup=False, soft_wrap=True)
 
 
 NEXT_STEPS = """

@@ -47,7 +47,7 @@ def _finish_time(axes: Axes, title: str) -> None:
     axes.axhline(0, color="0.7", lw=0.8)
     axes.set(title=title, xlabel="time, s", ylabel="valence, arousal (-1 to 1)", ylim=(-1, 1))
     axes.margins(x=0)
-    axes.legend(loc="upper right", title="thick: smoothed, thin: raw", fontsize=8, title_fontsize=8)
+    axes.legend(loc="lower right", title="thick: smoothed, thin: raw", fontsize=8, title_fontsize=8)
 
 
 def _finish_circumplex(axes: Axes) -> None:
@@ -55,5 +55,5 @@ def _finish_circumplex(axes: Axes) -> None:
     axes.axvline(0, color="0.7", lw=0.8)
     axes.set(title="path on the circumplex", xlabel="valence", ylabel="arousal", xlim=(-1, 1), ylim=(-1, 1))
     axes.set_aspect("equal")
-    if axes.lines[2:]:
-        axes.legend(fontsize=8)
+    if len(axes.lines) > 2:  # more than the two zero lines
+        axes.legend(loc="lower right", fontsize=8)

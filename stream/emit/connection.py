@@ -54,22 +54,26 @@ def open_client(url: str, *, connect_timeout_s: float, reply_timeout_s: float) -
 
     Raises ConfigError when the URL is not one of a Redis server.
     """
+    timeouts = {"socket_connect_timeout": connect_timeout_s, "socket_timeout": reply_timeout_s}
     with _url_checked(url):
-        pool = redis.ConnectionPool.from_url(
-            url, socket_connect_timeout=connect_timeout_s, socket_timeout=reply_timeout_s
-        )
-    pool.connection_kwargs.update(PINNED, retry=Retry(NoBackoff(), 0))
+        pool = redis.ConnectionPool.from_url(url, retry=Retry(NoBackoff(), 0), **timeouts, **PINNED)
+        _check_pinned(pool.connection_kwargs)
     return redis.Redis.from_pool(pool)
 
 
 def open_async_client(url: str, *, connect_timeout_s: float, reply_timeout_s: float) -> redis.asyncio.Redis:
     """As `open_client`, for asyncio."""
+    timeouts = {"socket_connect_timeout": connect_timeout_s, "socket_timeout": reply_timeout_s}
     with _url_checked(url):
-        pool = redis.asyncio.ConnectionPool.from_url(
-            url, socket_connect_timeout=connect_timeout_s, socket_timeout=reply_timeout_s
-        )
-    pool.connection_kwargs.update(PINNED, retry=AsyncRetry(NoBackoff(), 0))
+        pool = redis.asyncio.ConnectionPool.from_url(url, retry=AsyncRetry(NoBackoff(), 0), **timeouts, **PINNED)
+        _check_pinned(pool.connection_kwargs)
     return redis.asyncio.Redis.from_pool(pool)
+
+
+def _check_pinned(options: dict[str, Any]) -> None:
+    for name, value in PINNED.items():
+        if options[name] != value:
+            raise ValueError(f"{name} is not free to choose")
 
 
 @contextmanager
@@ -109,7 +113,8 @@ def explain(error: Exception, url: str, *, key: str | None = None) -> SinkError:
     if any(isinstance(cause, ssl.SSLError) and cause.reason == "WRONG_VERSION_NUMBER" for cause in _causes(error)):
         return SinkRefused(f"{where} does not speak TLS; use redis:// instead of rediss://")
     if isinstance(error, RedisTimeoutError):
-        return SinkUnreachable(f"{where} does not answer; check the address, and that the server is not overloaded")
+        hint = "that it speaks TLS" if url.startswith("rediss:") else "that the server is not overloaded"
+        return SinkUnreachable(f"{where} does not answer; check the address, and {hint}")
     if any(isinstance(cause, socket.gaierror) for cause in _causes(error)):
         return SinkUnreachable(f"{where}: no such host; check the address in the Redis URL (--redis)")
     return SinkUnreachable(f"{where} cannot be reached ({text}); check the address and that the server is running")

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 import av
 import numpy as np
 from av.codec.context import Flags
+from av.container import InputContainer
 from av.sidedata.sidedata import SideData
 from av.video.frame import VideoFrame
 from av.video.reformatter import ColorRange, Colorspace, Interpolation, VideoReformatter
@@ -40,6 +41,19 @@ _MATRICES = {
 _LIMITED_TO_FULL = np.clip(np.round((np.arange(256) - 16) * (255 / 219)), 0, 255).astype(np.uint8)
 
 
+# Titles in other encodings than UTF-8 would fail the whole file. PyAV 19 has no such argument.
+_LENIENT: dict[str, Any] = {"metadata_errors": "replace"} if int(av.__version__.partition(".")[0]) < 19 else {}
+
+
+def open_container(url: str, options: dict[str, str] | None = None, *, demuxer: str | None = None) -> InputContainer:
+    """Opens a file or stream for reading. Raises av.error.FFmpegError.
+
+    Do not touch its streams once it is closed: PyAV 18.1 then crashes the process.
+    """
+    container: InputContainer = av.open(url, format=demuxer, options=options or {}, **_LENIENT)
+    return container
+
+
 @dataclass(frozen=True, slots=True)
 class Decoded:
     """A picture, and how many before it were lost."""
@@ -65,7 +79,7 @@ class CpuDecoder:
         self._ledger = _Ledger()
         self.failures_in_a_row = 0
         """Packets refused since the last picture came out."""
-        stream.thread_count = min(MAX_THREADS, len(os.sched_getaffinity(0)))
+        stream.thread_count = min(MAX_THREADS, os.cpu_count() or 1)
         if live:
             # Frame threads hold back one picture per thread; slice threads none.
             stream.thread_type = "SLICE"

@@ -12,7 +12,7 @@ from av.video.stream import VideoStream
 
 from stream.errors import SourceInvalid
 from stream.frame import Frame
-from stream.ingest.decode_cpu import CpuDecoder, Decoded, MediaPacket, RgbConverter
+from stream.ingest.decode_cpu import CpuDecoder, Decoded, MediaPacket, RgbConverter, open_container
 from stream.ingest.source import ReportState, SourceState
 from stream.ingest.timeline import OnDrop, Timeline, ignore_drops
 
@@ -161,15 +161,18 @@ def _open(path: Path) -> InputContainer:
     try:
         with path.open("rb") as file:
             head = file.read(16)
-        # 'file:' keeps names like '12:30.mp4' from being taken for a network address.
-        return av.open(f"file:{path}")
     except FileNotFoundError as error:
         raise SourceInvalid(f"{path}: no such file; check the path, relative to {Path.cwd()}") from error
     except IsADirectoryError as error:
         raise SourceInvalid(f"{path} is a folder, expected a video file; name one file in it") from error
     except PermissionError as error:
         raise SourceInvalid(f"{path} may not be read by this user; change its permissions") from error
-    except (OSError, av.error.FFmpegError) as error:
+    except (OSError, ValueError) as error:  # ValueError: a NUL in the name
+        raise SourceInvalid(f"{path!s:.200} cannot be read, expected a video file ({error}); check the path") from error
+    try:
+        # 'file:' keeps names like '12:30.mp4' from being taken for a network address.
+        return open_container(f"file:{path}")
+    except av.error.FFmpegError as error:
         raise SourceInvalid(f"{path} {_what_is_wrong(head)}") from error
 
 

@@ -16,7 +16,11 @@ class Reason(Enum):
     UNAUTHORIZED = ("401 not authorized", "check user and password: rtsp://USER:PASSWORD@host/path, percent-encoded")
     FORBIDDEN = ("403 forbidden", "give this user the right to watch, in the camera's own settings")
     NOT_FOUND = ("404 no such stream", "check the path after the host; the camera's manual names it")
-    REJECTED = ("request rejected by the server", "try the other transport (tcp or udp)")
+    # Only video is asked for, so a stream of sound alone is refused at PLAY.
+    REJECTED = (
+        "request rejected by the server",
+        "check that this path has video, or try another transport",
+    )
     NOT_RTSP = ("no valid RTSP answer", "check that this port speaks RTSP")
     BAD_URL = ("not a valid URL", "percent-encode special letters in user and password")
     NO_VIDEO = ("no video in the stream", "check the path after the host: this one has no video")
@@ -25,7 +29,7 @@ class Reason(Enum):
     BROKEN = ("connection broken", "check the network")
 
 
-class Outage(Exception):  # noqa: N818  # not an error of the program: it leads to the next attempt
+class Outage(Exception):  # not an error of the program: it leads to the next attempt
     """A connection gave out. Never leaves the package: RtspSource tries again."""
 
     def __init__(self, reason: Reason) -> None:

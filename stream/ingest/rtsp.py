@@ -8,11 +8,11 @@ from typing import Literal
 
 import av
 from av.container import InputContainer
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import BaseModel, ConfigDict, Field, model_validator
 
 from stream.errors import SourceUnreachable
 from stream.frame import Frame
-from stream.ingest.decode_cpu import CpuDecoder, MediaPacket, RgbConverter
+from stream.ingest.decode_cpu import CpuDecoder, MediaPacket, RgbConverter, open_container
 from stream.ingest.outage import Outage, Reason, classify
 from stream.ingest.source import ReportState, SourceState
 from stream.ingest.timeline import OnDrop, Timeline, ignore_drops
@@ -20,6 +20,10 @@ from stream.redact import redact
 
 OpenContainer = Callable[[str, dict[str, str]], InputContainer]
 Wait = Callable[[threading.Event, float], bool]
+
+
+def _open_rtsp(url: str, options: dict[str, str]) -> InputContainer:
+    return open_container(url, options, demuxer="rtsp")
 
 
 class RtspSettings(BaseModel):
@@ -44,6 +48,12 @@ class RtspSettings(BaseModel):
     jump_s: float = Field(default=2.0, gt=0)
     """How far time stamps may leap ahead of the time that passed, or back, without a new epoch."""
 
+    @model_validator(mode="after")
+    def _check_together(self) -> "RtspSettings":
+        if self.backoff_min_s > self.backoff_max_s:
+            raise ValueError(f"backoff_min_s {self.backoff_min_s:g} is more than backoff_max_s {self.backoff_max_s:g}")
+        return self
+
 
 class RtspSource:
     """A live camera. After its first frame, whatever happens, it is tried again until `stop`.
@@ -63,7 +73,7 @@ class RtspSource:
         name: str,
         settings: RtspSettings | None = None,
         on_drop: OnDrop = ignore_drops,
-        open_container: OpenContainer | None = None,
+        open_container: OpenContainer = _open_rtsp,
         monotonic_s: Callable[[], float] = time.monotonic,
         wall_s: Callable[[], float] = time.time,
         wait: Wait = threading.Event.wait,
@@ -74,7 +84,7 @@ class RtspSource:
         self._url = url
         self._settings = settings or RtspSettings()
         self._on_drop = on_drop
-        self._open_container = open_container or _open_container
+        self._open_container = open_container
         self._monotonic_s = monotonic_s
         self._wall_s = wall_s
         self._wait = wait
@@ -178,7 +188,3 @@ class RtspSource:
             reason = classify(error, silent=False)
         yield None
         raise Outage(reason)
-
-
-def _open_container(url: str, options: dict[str, str]) -> InputContainer:
-    return av.open(url, format="rtsp", options=options)

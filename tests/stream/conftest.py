@@ -68,8 +68,10 @@ def numbered_video() -> WriteVideo:
         time_base: Fraction = Fraction(1, 30),
         container: dict[str, str] | None = None,
         first: int = 0,
+        title: str = "",
     ) -> Path:
         with av.open(str(path), "w", options=container or {}) as output:
+            output.metadata.update({"title": title} if title else {})
             stream = output.add_stream(codec, rate=30)
             stream.width, stream.height = size
             stream.pix_fmt = "yuv420p"

@@ -13,13 +13,13 @@ def start_server(tmp_path: Path) -> Iterator[Callable[..., RealServer]]:
     """`start_server(requirepass="x")`: a real server of the test's own."""
     started: list[RealServer] = []
 
-    def start(**config: object) -> RealServer:
+    def start(**config: str) -> RealServer:
         started.append(RealServer(tmp_path / f"server{len(started)}", **config))
         return started[-1]
 
     yield start
     for server in started:
-        server.stop()
+        server.kill()
 
 
 @pytest.fixture

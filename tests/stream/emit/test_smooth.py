@@ -47,7 +47,7 @@ def at_rate(rate: int, seconds: float = 6.0) -> list[float]:
 @pytest.mark.parametrize("signal", SIGNALS.values(), ids=SIGNALS)
 def test_valence_is_the_same_at_10_15_and_30_frames_a_second(signal: Signal) -> None:
     results = {rate: smooth_affect(signal, at_rate(rate)) for rate in (10, 15, 30)}
-    common = [t for t in at_rate(5)]
+    common = at_rate(5)
     # Between two frames a step is a ramp, so at 10 fps it is seen up to half of 0.1 s off: 1.2 * 0.05 / 0.8 at worst.
     # Curves are off by what they bend between frames: a sine of 1 Hz, amplitude 0.9, is 0.044 off its chord at 10 fps.
     tolerance = 0.075 if signal is SIGNALS["step"] else 0.02

