@@ -115,14 +115,13 @@ class AsyncSubscriber:
         cursor = Cursor(kind, start, source)
         await self._begin(cursor, await keys(), late=False)
         delay_s = FIRST_DELAY_S
-        lost = False
+        unsure = False
         latest_s = looked_s = time.monotonic()
         while True:
             left_s = float("inf") if block_s is None else latest_s + block_s - time.monotonic()
             try:
-                if lost:
+                if unsure:
                     cursor.resume(await self._ends(list(cursor.positions)))
-                    lost = False
                 if time.monotonic() - looked_s >= BLOCK_S or not cursor.positions:
                     await self._begin(cursor, await keys(), late=True)
                     looked_s = time.monotonic()
@@ -131,11 +130,12 @@ class AsyncSubscriber:
                 if left_s <= 0:
                     raise
                 log.warning("%s; trying again", problem)
-                lost = True
+                unsure = True
                 await asyncio.sleep(min(delay_s, left_s))
                 delay_s = min(2 * delay_s, MAX_DELAY_S)
                 continue
             delay_s = FIRST_DELAY_S
+            unsure = not events  # a server that restarted empty between two requests is not always noticed
             for event in events:
                 yield event
             if events:

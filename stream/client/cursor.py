@@ -1,6 +1,7 @@
 """Where a subscriber is in the streams it reads. Does no input or output: both subscribers drive it."""
 
 import logging
+import re
 from collections import OrderedDict
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import replace
@@ -80,7 +81,7 @@ class Cursor(Generic[E]):
                 self._positions[key] = NO_ENTRY if start == "start" else parse_id(start)
 
     def resume(self, ends: Mapping[str, EntryId]) -> None:
-        """After a reconnect: a stream that ends before our position was lost, so what comes is all new."""
+        """Compare with the ends of the streams: one that ends before our position was lost, so what comes is new."""
         for key, end in ends.items():
             if end < self._positions[key]:
                 log.warning("%s has lost its entries from %s on; reading what comes now", key, id_text(end))
@@ -154,8 +155,7 @@ def check_start(start: str) -> str:
     """The same text. Raises ConfigError when it is not a place to start from."""
     if start in ("now", "start"):
         return start
-    ms, _, n = start.partition("-")
-    if not (ms.isdecimal() and (n or "0").isdecimal()):
+    if re.fullmatch(r"[0-9]+(-[0-9]+)?", start) is None:
         raise ConfigError(f'start {start!r} is not a place to read from; expected "now", "start" or an entry id')
     return start
 

@@ -117,14 +117,13 @@ class Subscriber:
 
     def _follow(self, cursor: Cursor[E], keys: Callable[[], Keys], block_s: float | None) -> Iterator[tuple[str, E]]:
         delay_s = FIRST_DELAY_S
-        lost = False
+        unsure = False
         latest_s = looked_s = time.monotonic()
         while True:
             left_s = float("inf") if block_s is None else latest_s + block_s - time.monotonic()
             try:
-                if lost:
+                if unsure:
                     cursor.resume(self._ends(list(cursor.positions)))
-                    lost = False
                 if time.monotonic() - looked_s >= BLOCK_S or not cursor.positions:
                     self._begin(cursor, keys(), late=True)
                     looked_s = time.monotonic()
@@ -133,11 +132,12 @@ class Subscriber:
                 if left_s <= 0:
                     raise
                 log.warning("%s; trying again", problem)
-                lost = True
+                unsure = True
                 time.sleep(min(delay_s, left_s))
                 delay_s = min(2 * delay_s, MAX_DELAY_S)
                 continue
             delay_s = FIRST_DELAY_S
+            unsure = not events  # a server that restarted empty between two requests is not always noticed
             yield from events
             if events:
                 latest_s = time.monotonic()

@@ -167,7 +167,7 @@ def _free_port() -> int:
 def _ask(port: int) -> bytes:
     """What answers INFO on the port; empty when nothing does yet."""
     try:
-        with socket.create_connection((HOST, port), timeout=1.0) as connection:
+        with socket.create_connection((HOST, port), timeout=0.2) as connection:
             connection.sendall(b"INFO server\r\n")
             return connection.recv(4096)
     except OSError:

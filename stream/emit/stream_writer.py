@@ -67,8 +67,6 @@ class StreamWriter:
         """Highest id that each stream is known to hold."""
         self._read: set[str] = set()
         """Streams whose last id has been read since the connection was made."""
-        self._listed: set[str] = set()
-        """Sources that have been listed since the connection was made."""
         self._shapes: dict[tuple[str, int], str] = {}
         """Stream and track: id of the entry with the shape in force."""
 
@@ -88,7 +86,9 @@ class StreamWriter:
         keys += [key(self.prefix, source) for source in sources for key in (emotion_key, flame_key)]
         try:
             self.client.ping()
-            self._catch_up(keys, sources, [])
+            self._catch_up(keys, [])
+            if sources:
+                self._list(sources)
         except (RedisError, OSError) as error:
             raise explain(error, self.url) from error
 
@@ -99,11 +99,10 @@ class StreamWriter:
         same entries first finds out what arrived.
         """
         try:
-            keys = {entry.key for entry in entries} - self._read
-            sources = {entry.event.source for entry in entries if isinstance(entry.event, FaceEvent)} - self._listed
-            if keys or sources:
-                self._catch_up(sorted(keys), sorted(sources), entries)
-            self._send([entry for entry in entries if not entry.acknowledged])
+            if keys := {entry.key for entry in entries} - self._read:
+                self._catch_up(sorted(keys), entries)
+            if unsent := [entry for entry in entries if not entry.acknowledged]:
+                self._send(unsent)
         except (RedisError, OSError) as error:
             self.disconnect()
             raise explain(error, self.url) from error
@@ -116,9 +115,8 @@ class StreamWriter:
         """Forget the connection, and with it all that could have changed on the server since."""
         self.client.connection_pool.disconnect()
         self._read.clear()
-        self._listed.clear()
 
-    def _catch_up(self, keys: Sequence[str], sources: Sequence[str], entries: Iterable[Entry]) -> None:
+    def _catch_up(self, keys: Sequence[str], entries: Iterable[Entry]) -> None:
         """Read the ends of streams, and which of the entries that had been sent to them arrived."""
         sent = [entry for entry in entries if entry.key in keys and entry.id is not None and not entry.acknowledged]
         pipeline = self.client.pipeline(transaction=False)
@@ -127,20 +125,29 @@ class StreamWriter:
             pipeline.xinfo_stream(key)
         for entry in sent:
             pipeline.xrange(entry.key, id_text(entry.id), id_text(entry.id))
-        about = [*keys, *(entry.key for entry in sent)]
-        if sources:
-            pipeline.sadd(sources_key(self.prefix), *sources)
-            about.append(sources_key(self.prefix))
-        replies = pipeline.execute(raise_on_error=False)
-        for key, reply in zip(about, replies, strict=True):
-            if isinstance(reply, ResponseError) and str(reply) != "no such key":
-                raise explain(reply, self.url, key=key) from reply
+        replies = iter(pipeline.execute(raise_on_error=False))
         for key, reply in zip(keys, replies, strict=False):
-            self._note_end(key, NO_ENTRY if isinstance(reply, ResponseError) else parse_id(reply["last-generated-id"]))
-        for entry, reply in zip(sent, replies[len(keys) :], strict=False):
-            if reply and reply[0][1] == _as_bytes(entry.fields):
+            if isinstance(reply, ResponseError) and str(reply) == "no such key":
+                self._note_end(key, NO_ENTRY)
+            else:
+                self._note_end(key, parse_id(self._checked(reply, key)["last-generated-id"]))
+        for entry, reply in zip(sent, replies, strict=True):
+            found = self._checked(reply, entry.key)
+            if found and found[0][1] == _as_bytes(entry.fields):
                 self._acknowledge(entry)
-        self._listed.update(sources)
+
+    def _checked(self, reply: Any, key: str) -> Any:  # noqa: ANN401 -- redis-py's types of replies are no help
+        """The reply; raises the SinkError that it stands for when it is an error."""
+        if isinstance(reply, ResponseError):
+            raise explain(reply, self.url, key=key) from reply
+        return reply
+
+    def _list(self, sources: Iterable[str]) -> None:
+        key = sources_key(self.prefix)
+        try:
+            self.client.sadd(key, *sources)
+        except ResponseError as error:
+            self._checked(error, key)
 
     def _note_end(self, key: str, end: EntryId) -> None:
         ours = self._last.get(key, NO_ENTRY)
@@ -156,17 +163,18 @@ class StreamWriter:
         self._read.add(key)
 
     def _send(self, entries: Sequence[Entry]) -> None:
-        if not entries:
-            return
         now_ms = time.time_ns() // 1_000_000
         pipeline = self.client.pipeline(transaction=False)
+        # Listed every time: a server that has restarted empty is not always noticed, and this costs next to nothing.
+        pipeline.sadd(sources_key(self.prefix), *sorted({entry.event.source for entry in entries}))
         ends: dict[str, EntryId] = {}
         for entry in entries:
             ends[entry.key] = self._stamp(entry, ends.get(entry.key, self._last[entry.key]), now_ms)
             fields: dict[Any, Any] = dict(entry.fields)
             pipeline.xadd(entry.key, fields, id=id_text(entry.id), maxlen=self.max_length or None, approximate=True)
+        listed, *replies = pipeline.execute(raise_on_error=False)
         problems: list[SinkError] = []
-        for entry, reply in zip(entries, pipeline.execute(raise_on_error=False), strict=True):
+        for entry, reply in zip(entries, replies, strict=True):
             if not isinstance(reply, ResponseError):
                 self._acknowledge(entry)
             elif error_code(reply) == "ERR" and "equal or smaller" in str(reply):
@@ -176,7 +184,8 @@ class StreamWriter:
                 problem.__cause__ = reply
                 problems.append(problem)
         if problems:
-            raise min(problems, key=lambda problem: problem.retryable)
+            raise min(problems, key=lambda problem: problem.retryable)  # a refusal before what will pass
+        self._checked(listed, sources_key(self.prefix))
 
     def _stamp(self, entry: Entry, end: EntryId, now_ms: int) -> EntryId:
         """Give the entry its id, above `end`, and its fields; both stay as they are when it is sent again."""

@@ -110,6 +110,8 @@ class RtspSource:
                 return
             except Outage as outage:
                 reason = outage
+            if stop.is_set():
+                return
             been_online = timeline.last_pts_s is not None
             now_s = self._monotonic_s()
             # Before the first frame a connection that answers but shows nothing is no more healthy than none.
@@ -134,6 +136,8 @@ class RtspSource:
             if not container.streams.video:
                 raise Outage(Reason.NO_VIDEO)
             stream = container.streams.video[0]
+            if stream.codec_context is None:
+                raise Outage(Reason.NO_PICTURE)  # a codec that this FFmpeg cannot decode
             decoder, converter = CpuDecoder(stream, live=True), RgbConverter()
             timeline.interval_s = float(1 / stream.guessed_rate) if stream.guessed_rate else 0.04
             online, key_frame_came = False, False

@@ -139,7 +139,7 @@ class Deep(torch.nn.Module):
 
 def test_an_engine_that_leaves_tolerance_is_refused_and_not_kept(cache: Path) -> None:
     with pytest.raises(
-        ParityError, match=r"engine deep \(openvino\), output 0 leaves tolerance.*allowed is 0  \(exact\)"
+        ParityError, match=r"engine deep \(openvino\), output 0 leaves tolerance.*allowed is 0 \(exact\)"
     ) as caught:
         load_or_build("deep", Deep().eval(), (torch.rand(2, 512),), tolerance=Tolerance(0, 0, "exact"))
     assert "\n" not in str(caught.value)

