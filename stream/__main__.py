@@ -68,7 +68,6 @@ def run(
     Ends when every file has ended, or on Ctrl-C. Exit code 0: all sources ended well; 1: one failed; 2: wrong usage.
     """
     from stream.config import load_settings
-    from stream.report import run_with_progress
 
     settings = load_settings(
         config,
@@ -81,6 +80,8 @@ def run(
             "engine": engine,
         },
     )
+    from stream.report import run_with_progress  # after the settings: it loads torch, and typing errors should not wait
+
     report = run_with_progress(settings, console, quiet=as_json, on_pipeline=lambda p: _stop_on_signals(p.stop))
     if as_json:
         sys.stdout.write(json.dumps(report.to_json()) + "\n")

@@ -11,7 +11,6 @@ from models.assets import fetch
 from models.face_model import FaceModel
 from models.heads import PrototypeHead
 from models.mediapipe_face import open_mediapipe_face
-from models.smirk import open_smirk
 from stream.config import RunSettings
 from stream.emit.embedded import EmbeddedServer
 from stream.emit.emitter import Emitter
@@ -79,6 +78,8 @@ def load_networks(settings: RunSettings) -> Networks:
     make_finder = open_face_finder(task, runtime=settings.engine, **settings.faces.model_dump())
     face_model: FaceModel = mediapipe
     if settings.face_model == "smirk":
+        from models.smirk import open_smirk  # here, since timm takes seconds to import
+
         assert settings.checkpoint is not None  # RunSettings refuses smirk without one
         face_model = open_smirk(settings.checkpoint, runtime=settings.engine)
     head = PrototypeHead()

@@ -9,13 +9,14 @@ import numpy as np
 
 from models.errors import EngineError
 from models.face_model import AffectHead, FaceModel
-from models.spec import FloatArray
+from models.spec import FLAME_LAYOUT, FloatArray
 from stream.emit.schema import EmotionEvent, FlameEvent, StatusEvent
 from stream.emit.smooth import SmoothedFace, Smoother, SmoothingSettings
 from stream.frame import AnalysedFace, AnalysedFrame, FrameStamp
 
-SHAPE_TOLERANCE = 1e-3
-"""A shape is sent again when a coefficient moved by more than this."""
+SHAPE_TOLERANCE = 0.05
+"""A track's shape is sent again when a coefficient of its mean moved by more than this. Coefficients are in standard
+deviations of people; a twentieth of one moves no vertex by more than a fraction of a millimetre."""
 
 SHAPE_EVERY_S = 10.0
 """A shape is sent again after this long at the latest, so that trimming a bounded stream, or a server that restarts
@@ -53,19 +54,35 @@ class Provenance:
         return cls(face_model.name, face_model.model_hash, head.name, head.model_hash, face_model.basis)
 
 
-@dataclass(slots=True)
-class SentShape:
-    """The shape that a track's subscribers know."""
+class TrackShape:
+    """The shape of one followed person: the mean over the track, since a skull does not change between frames.
 
-    shape: FloatArray  # [300]
-    stamp: FrameStamp
+    Encoders such as SMIRK give every frame a shape of its own, whose noise is no news to a subscriber.
+    """
 
-    def holds(self, shape: FloatArray, stamp: FrameStamp) -> bool:
-        """Whether it may still stand for `shape`."""
+    def __init__(self) -> None:
+        self._sum = np.zeros(FLAME_LAYOUT["shape"])
+        self._count = 0
+        self._sent: FloatArray | None = None
+        self._sent_at: FrameStamp | None = None
+
+    def add(self, shape: FloatArray, stamp: FrameStamp) -> FloatArray | None:
+        """Take the shape [300] of one more frame; the mean, if subscribers must be told of it."""
+        self._sum += shape
+        self._count += 1
+        mean = (self._sum / self._count).astype(np.float32)
+        if self._still_known(mean, stamp):
+            return None
+        self._sent, self._sent_at = mean, stamp
+        return mean
+
+    def _still_known(self, mean: FloatArray, stamp: FrameStamp) -> bool:
+        if self._sent is None or self._sent_at is None:
+            return False
         return (
-            stamp.epoch == self.stamp.epoch
-            and stamp.pts_s - self.stamp.pts_s < SHAPE_EVERY_S
-            and float(np.abs(shape - self.shape).max()) <= SHAPE_TOLERANCE
+            stamp.epoch == self._sent_at.epoch
+            and stamp.pts_s - self._sent_at.pts_s < SHAPE_EVERY_S
+            and float(np.abs(mean - self._sent).max()) <= SHAPE_TOLERANCE
         )
 
 
@@ -81,7 +98,7 @@ class EventMaker:
         self.provenance = provenance
         self.run = run
         self._smoother = Smoother(settings)
-        self._shapes: dict[tuple[str, int], SentShape] = {}
+        self._shapes: dict[tuple[str, int], TrackShape] = {}
 
     def frame(self, analysed: AnalysedFrame) -> FrameEvents:
         """The events of one frame; frames without faces must come too, for they end tracks.
@@ -176,11 +193,10 @@ class EventMaker:
 
     def _shape_to_send(self, stamp: FrameStamp, face: AnalysedFace) -> tuple[float, ...] | None:
         key = (stamp.source, face.face.track)
-        sent = self._shapes.get(key)
-        if sent is not None and not face.face.is_new and sent.holds(face.params.shape, stamp):
-            return None
-        self._shapes[key] = SentShape(face.params.shape.copy(), stamp)
-        return _floats(face.params.shape)
+        if face.face.is_new:
+            self._shapes.pop(key, None)
+        mean = self._shapes.setdefault(key, TrackShape()).add(face.params.shape, stamp)
+        return None if mean is None else _floats(mean)
 
     def _track_ended(self, source: str, track: int, epoch: int, at_ms: int, reason: str) -> StatusEvent:
         return StatusEvent(

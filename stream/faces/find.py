@@ -70,7 +70,10 @@ class FaceFinder:
         sources = [frame.stamp.source for frame in frames]
         if len(set(sources)) < len(sources):
             raise ValueError(f"frames of {sources}: at most one of each source, in calls of their own")
-        return self._find(frames, [self._trackers.setdefault(source, self._new_tracker()) for source in sources])
+        for source in sources:
+            if source not in self._trackers:
+                self._trackers[source] = self._new_tracker()
+        return self._find(frames, [self._trackers[source] for source in sources])
 
     def find_in_image(self, rgb: Pixels) -> list[TrackedFace]:
         """The faces of a single picture, best detection first; nothing is remembered."""

@@ -43,7 +43,7 @@ def bilinear(rgb: Image, x: Array, y: Array, *, black_outside: bool) -> Array:
 
 
 def reference_crop(rgb: Image, x: float, y: float, side: float) -> Array:
-    """SMIRK's crop [224, 224, 3] in whole levels: pixel u shows the frame at u * side / 223 from the square's corner."""
+    """SMIRK's crop [224, 224, 3] in whole levels: pixel u lies u * side / 223 from the square's corner."""
     u = np.arange(224) * side / 223
     columns, rows = np.meshgrid(u + (x - side / 2), u + (y - side / 2))
     return np.floor(bilinear(rgb, columns, rows, black_outside=True) + 1e-9)

@@ -2,6 +2,7 @@
 
 import hashlib
 import json
+from collections.abc import Iterator
 from pathlib import Path
 
 import numpy as np
@@ -72,11 +73,14 @@ def checkpoint(network: SmirkEncoder, tmp_path_factory: pytest.TempPathFactory) 
 
 
 @pytest.fixture(scope="module", autouse=True)
-def cache(tmp_path_factory: pytest.TempPathFactory) -> "object":
+def surroundings(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
+    """A cache of its own, and one thread for eager torch: several threads on busy cores wait for each other."""
+    threads = torch.get_num_threads()
+    torch.set_num_threads(1)
     with pytest.MonkeyPatch.context() as patch:
-        folder = tmp_path_factory.mktemp("cache")
-        patch.setenv("FLAMESTREAM_CACHE", str(folder))
-        yield folder
+        patch.setenv("FLAMESTREAM_CACHE", str(tmp_path_factory.mktemp("cache")))
+        yield
+    torch.set_num_threads(threads)
 
 
 @pytest.fixture(scope="module")
