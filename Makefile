@@ -26,12 +26,12 @@ $(UV):
 	$(BIN)/pip install --quiet --disable-pip-version-check uv==0.13.9
 
 .venv/base: $(UV) requirements.lock pyproject.toml
-	$(UV) pip install --python $(BIN)/python --quiet --require-hashes -r requirements.lock
+	$(UV) pip install --python $(BIN)/python --quiet --no-deps --require-hashes -r requirements.lock
 	$(UV) pip install --python $(BIN)/python --quiet --no-deps --editable .
 	@touch $@
 
 .venv/dev: .venv/base requirements-dev.lock
-	$(UV) pip install --python $(BIN)/python --quiet --require-hashes -r requirements-dev.lock
+	$(UV) pip install --python $(BIN)/python --quiet --no-deps --require-hashes -r requirements-dev.lock
 	@touch $@
 
 # Newest versions that fit together, for every supported Python and platform, with hashes.

@@ -4,19 +4,17 @@ Frames are uint8 [H, W, 3] RGB. Coordinates are in frame pixels with whole numbe
 Everything samples bilinearly without anti-aliasing, as SMIRK's and MediaPipe's own preprocessing do.
 """
 
-from typing import Literal
+from typing import cast
 
+import cv2
 import numpy as np
 import numpy.typing as npt
 import torch
-import torch.nn.functional as F
 
 from models.spec import CROP_SCALE, CROP_SIZE, FloatArray
 
 Image = npt.NDArray[np.uint8]
 Float64Array = npt.NDArray[np.float64]
-Border = Literal["zeros", "border"]
-"""What lies outside the frame: black, or its outermost pixels repeated. The words are grid_sample's."""
 
 
 # SMIRK's crop
@@ -78,14 +76,15 @@ def from_letterbox(points: FloatArray, width: int, height: int) -> FloatArray:
     return points * np.float32(side) + np.array([(width - side) / 2, (height - side) / 2], np.float32)
 
 
-def sample_regions(rgb: Image, regions: Float64Array, size: int, border: Border = "border") -> FloatArray:
+def sample_regions(rgb: Image, regions: Float64Array, size: int) -> FloatArray:
     """Pixels [B, 3, size, size], RGB 0..255, of rotated rectangles of one frame.
 
-    `regions` [B, 5]: centre x, centre y, width, height, clockwise rotation in radians.
+    `regions` [B, 5]: centre x, centre y, width, height, clockwise rotation in radians. Outside the frame its outermost
+    pixels are repeated.
     """
     pixels = np.empty((len(regions), 3, size, size), np.float32)
     for target, region in zip(pixels, regions, strict=True):
-        _sample_rotated(rgb, region, border, torch.from_numpy(target))
+        target[:] = _sample_rotated(rgb, region, size).transpose(2, 0, 1)
     return pixels
 
 
@@ -177,24 +176,12 @@ def _floats(pixels: Image) -> torch.Tensor:
     return torch.from_numpy(pixels.astype(np.float32))
 
 
-def _sample_rotated(rgb: Image, region: Float64Array, border: Border, target: torch.Tensor) -> None:
-    """Fills `target` [3, size, size] with samples that start in the region's corner, `side / size` apart."""
+def _sample_rotated(rgb: Image, region: Float64Array, size: int) -> Image:
+    """The region as a picture [size, size, 3] of samples that start in its corner, `side / size` apart."""
     x, y, width, height, angle = region.tolist()
-    size = target.shape[-1]
     cos, sin = np.cos(angle), np.sin(angle)
-    steps = np.arange(size) / size - 0.5
-    # Position = column part + row part, on each axis.
-    across = np.stack([steps * (width * cos) + x, steps * (width * sin) + y])  # [2, u]
-    down = np.stack([steps * (-height * sin), steps * (height * cos)])  # [2, v]
-    frame = np.array([rgb.shape[1], rgb.shape[0]])
-    lowest = np.floor(across.min(axis=1) + down.min(axis=1)).astype(np.int64)
-    highest = np.floor(across.max(axis=1) + down.max(axis=1)).astype(np.int64) + 1
-    low, high = lowest.clip(0, frame - 1), highest.clip(0, frame - 1)
-    window = _floats(rgb[low[1] : high[1] + 1, low[0] : high[0] + 1])
-    image = window.permute(2, 0, 1)[None]  # [1, 3, h, w]
-    # grid_sample counts from -1 to 1 over the window's pixel centres.
-    scale = 2 / np.maximum(high - low, 1)
-    across = ((across - low[:, None]) * scale[:, None] - 1).astype(np.float32)
-    down = (down * scale[:, None]).astype(np.float32)
-    grid = torch.from_numpy(across.T[None, :, :] + down.T[:, None, :])[None]  # [1, v, u, 2]
-    target.copy_(F.grid_sample(image, grid, mode="bilinear", padding_mode=border, align_corners=True)[0])
+    across, down = np.array([cos, sin]) * width, np.array([-sin, cos]) * height
+    corner = np.array([x, y]) - (across + down) / 2
+    to_frame = np.column_stack([across / size, down / size, corner])  # [2, 3]: sample (u, v, 1) -> frame pixel
+    flags = cv2.INTER_LINEAR | cv2.WARP_INVERSE_MAP
+    return cast(Image, cv2.warpAffine(rgb, to_frame, (size, size), flags=flags, borderMode=cv2.BORDER_REPLICATE))

@@ -51,8 +51,7 @@ class TrackedFace:
     """True on the first frame of the track."""
     presence: float
     """The landmark network's own confidence that this is a face, 0..1."""
-    landmarks: FloatArray  # [478, 3] frame pixels
-    blendshapes: FloatArray  # [52] 0..1
+    landmarks: FloatArray  # [478, 3] frame pixels; z in the scale of x, smaller is nearer
 
 
 @dataclass(frozen=True, slots=True)

@@ -8,6 +8,7 @@ from dataclasses import asdict, dataclass
 from functools import partial
 
 from models.assets import fetch
+from models.engines.threads import share_cores
 from models.face_model import FaceModel
 from models.heads import PrototypeHead
 from models.mediapipe_face import open_mediapipe_face
@@ -17,8 +18,9 @@ from stream.emit.emitter import Emitter
 from stream.emit.event import EventMaker, Provenance, new_run_id
 from stream.emit.redis_sink import RedisSink
 from stream.errors import ConfigError, SourceError
-from stream.faces.find import FaceFinder, open_face_finder
+from stream.faces.find import FaceFinder
 from stream.faces.infer import Analyser
+from stream.faces.networks import open_face_engines
 from stream.frame import Frame
 from stream.ingest.open import open_source, source_name
 from stream.ingest.source import ReportState, Source
@@ -75,7 +77,7 @@ def load_networks(settings: RunSettings) -> Networks:
     """Fetch, compile and load what the settings name. Raises AssetError, CheckpointError, EngineError."""
     task = fetch("face_landmarker")
     mediapipe = open_mediapipe_face(task)
-    make_finder = open_face_finder(task, runtime=settings.engine, **settings.faces.model_dump())
+    engines = open_face_engines(task, settings.engine)
     face_model: FaceModel = mediapipe
     if settings.face_model == "smirk":
         from models.smirk import open_smirk  # here, since timm takes seconds to import
@@ -84,7 +86,10 @@ def load_networks(settings: RunSettings) -> Networks:
         face_model = open_smirk(settings.checkpoint, runtime=settings.engine)
     head = PrototypeHead()
     head_model = None if face_model.basis == head.basis else mediapipe
-    return Networks(make_finder, Analyser(face_model, head, head_model))
+    return Networks(
+        finder=partial(FaceFinder, engines, **settings.faces.model_dump()),
+        analyser=Analyser(engines.blendshapes, face_model, head, head_model),
+    )
 
 
 def execute(
@@ -98,6 +103,7 @@ def execute(
     ledger = Ledger()
     sources = open_sources(settings, ledger)
     networks = networks or load_networks(settings)
+    share_cores(settings.engine)
     analyser = networks.analyser
     maker = EventMaker(Provenance.of(analyser.face_model, analyser.head), settings.smoothing, new_run_id())
     times = StageTimes()

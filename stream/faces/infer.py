@@ -4,44 +4,46 @@ from collections.abc import Sequence
 
 import numpy as np
 
+from models.engines.engine import Engine
 from models.face_model import AffectHead, FaceModel
 from models.spec import Affect, FaceBatch, FlameParams
 from stream.frame import AnalysedFace, AnalysedFrame, FoundFrame
 
 
 class Analyser:
-    """Runs the face model and the affect head on every face of some frames in one call."""
+    """Runs blendshapes, face model and affect head on every face of some frames in one call."""
 
-    def __init__(self, face_model: FaceModel, head: AffectHead, head_model: FaceModel | None = None) -> None:
+    def __init__(
+        self, blendshapes: Engine, face_model: FaceModel, head: AffectHead, head_model: FaceModel | None = None
+    ) -> None:
         """`head_model` supplies parameters in the head's basis when the face model's basis is another one."""
         reader = head_model or face_model
         if reader.basis != head.basis:
             raise ValueError(f"head {head.name} reads basis {head.basis}, but {reader.name} writes {reader.basis}")
+        self._blendshapes = blendshapes
         self.face_model = face_model
         self.head = head
         self._head_model = head_model
 
     def __call__(self, frames: Sequence[FoundFrame]) -> list[AnalysedFrame]:
         """Analysed frames, in order; a frame without faces stays one without faces."""
-        batch = _batch(frames)
+        batch = self._batch(frames)
         if len(batch) == 0:
             return [AnalysedFrame(frame.stamp, ()) for frame in frames]
         params = self.face_model(batch)
         affects = self.head(params if self._head_model is None else self._head_model(batch))
         return _split(frames, params, affects)
 
-
-def _batch(frames: Sequence[FoundFrame]) -> FaceBatch:
-    faces = [face for frame in frames for face in frame.faces]
-    if not faces:
-        empty = np.zeros((0, 3), np.float32)
-        return FaceBatch(np.zeros((0, 3, 1, 1), np.float32), empty, empty[:, None], empty)
-    return FaceBatch(
-        crops=np.concatenate([frame.crops for frame in frames]),
-        crop_boxes=np.concatenate([frame.crop_boxes for frame in frames]),
-        landmarks=np.stack([face.landmarks for face in faces]),
-        blendshapes=np.stack([face.blendshapes for face in faces]),
-    )
+    def _batch(self, frames: Sequence[FoundFrame]) -> FaceBatch:
+        faces = [face for frame in frames for face in frame.faces]
+        landmarks = np.stack([face.landmarks for face in faces]) if faces else np.empty((0, 478, 3), np.float32)
+        (blendshapes,) = self._blendshapes(landmarks)
+        return FaceBatch(
+            crops=np.concatenate([frame.crops for frame in frames]),
+            crop_boxes=np.concatenate([frame.crop_boxes for frame in frames]),
+            landmarks=landmarks,
+            blendshapes=blendshapes,
+        )
 
 
 def _split(

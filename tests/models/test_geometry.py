@@ -167,25 +167,23 @@ REGIONS = {
 }
 
 
-@pytest.mark.parametrize("border", ["zeros", "border"])
 @pytest.mark.parametrize("place", REGIONS)
-def test_rotated_regions_equal_the_float64_reference(noise: Image, place: str, border: str) -> None:
+def test_rotated_regions_equal_the_float64_reference(noise: Image, place: str) -> None:
     x, y, width, height, angle = REGIONS[place]
     u, v = np.meshgrid(np.arange(256) / 256 - 0.5, np.arange(256) / 256 - 0.5)
     columns = x + u * width * math.cos(angle) - v * height * math.sin(angle)
     rows = y + u * width * math.sin(angle) + v * height * math.cos(angle)
-    if border == "border":
-        columns, rows = columns.clip(0, WIDTH - 1), rows.clip(0, HEIGHT - 1)
-    expected = bilinear(noise, columns, rows, black_outside=border == "zeros").transpose(2, 0, 1)
-    found = sample_regions(noise, np.array([REGIONS[place]]), 256, "zeros" if border == "zeros" else "border")[0]
-    # Float32 positions are right to 5e-5 pixels, and neighbours in noise differ by up to 255.
-    assert np.abs(found - expected).max() < 0.05
+    columns, rows = columns.clip(0, WIDTH - 1), rows.clip(0, HEIGHT - 1)
+    expected = bilinear(noise, columns, rows, black_outside=False).transpose(2, 0, 1)
+    found = sample_regions(noise, np.array([REGIONS[place]]), 256)[0]
+    # Half a level is rounding to bytes, as in MediaPipe; positions in float32 add 0.007 where neighbours differ by 255.
+    assert np.abs(found - expected).max() < 0.51
 
 
 def test_a_region_beside_the_frame_shows_its_edge(noise: Image) -> None:
     found = sample_regions(noise, np.array([[-800.0, 100.0, 50, 50, 0.0], [0.0, 100.0, 0, 0, 0.0]]), 8)
-    assert found[0, :, 4, 4] == pytest.approx(noise[100, 0], abs=0.05)
-    assert found[1, :, 4, 4] == pytest.approx(noise[100, 0], abs=0.05)
+    assert found[0, :, 4, 4] == pytest.approx(noise[100, 0], abs=0.51)
+    assert found[1, :, 4, 4] == pytest.approx(noise[100, 0], abs=0.51)
 
 
 def test_points_follow_the_pixels_out_of_a_region() -> None:

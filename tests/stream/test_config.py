@@ -19,7 +19,9 @@ def test_defaults_need_nothing_but_a_source() -> None:
 
 def test_the_command_line_wins_over_the_file(tmp_path: Path) -> None:
     file = tmp_path / "run.toml"
-    file.write_text('prefix = "from-file"\nengine = "torch"\n[[sources]]\nurl = "a.mp4"\nname = "a"\n[faces]\nmax_faces = 3\n')
+    file.write_text(
+        'prefix = "from-file"\nengine = "torch"\n[[sources]]\nurl = "a.mp4"\nname = "a"\n[faces]\nmax_faces = 3\n'
+    )
     settings = load_settings(file, {"engine": "openvino", "prefix": None})
     assert (settings.prefix, settings.engine, settings.faces.max_faces) == ("from-file", "openvino", 3)
     assert settings.sources[0].name == "a"
@@ -37,7 +39,8 @@ def test_all_problems_are_reported_at_once_without_their_values(tmp_path: Path) 
 
 
 @pytest.mark.parametrize(
-    ("content", "expected"), [(None, "cannot read"), ("sources = [", "not a TOML file"), (b"\xff\xfe", "not a TOML file")]
+    ("content", "expected"),
+    [(None, "cannot read"), ("sources = [", "not a TOML file"), (b"\xff\xfe", "not a TOML file")],
 )
 def test_an_unusable_file_is_named(tmp_path: Path, content: str | bytes | None, expected: str) -> None:
     file = tmp_path / "run.toml"

@@ -1,5 +1,6 @@
 """Whole runs: a real clip or camera in, a real server at the end, every frame accounted for."""
 
+import itertools
 import threading
 import time
 from collections.abc import Callable, Iterator
@@ -86,7 +87,7 @@ def test_every_frame_of_a_clip_is_published_exactly_once_and_in_order(alone: Alo
     assert report.sources["clip"] == SourceReport(CLIP_FRAMES, CLIP_FRAMES, 0, {}, None)
     for events in (emotion, flame):
         assert [event.seq for event in events] == list(range(CLIP_FRAMES))
-        assert all(a.pts_s < b.pts_s for a, b in zip(events, events[1:], strict=False))
+        assert all(a.pts_s < b.pts_s for a, b in itertools.pairwise(events))
     assert {event.track for event in emotion} == {1}
     assert states == ["connecting", "online", "track_ended", "ended"]
 
@@ -99,8 +100,8 @@ def test_what_is_published_of_the_clip_makes_sense(alone: Alone) -> None:
     assert max(event.jaw_raw[0] for event in flame) > 0.03, "she laughs"
     assert max(min(event.eyelids) for event in flame) > 0.4, "she blinks"
     assert all(event.camera_raw[0] > 0 and event.shape is not None for event in flame)
-    steps = [abs(b.valence - a.valence) for a, b in zip(emotion, emotion[1:], strict=False)]
-    raw_steps = [abs(b.valence_raw - a.valence_raw) for a, b in zip(emotion, emotion[1:], strict=False)]
+    steps = [abs(b.valence - a.valence) for a, b in itertools.pairwise(emotion)]
+    raw_steps = [abs(b.valence_raw - a.valence_raw) for a, b in itertools.pairwise(emotion)]
     assert sum(steps) < 0.5 * sum(raw_steps), "the smoothed trace is calmer than the raw one"
 
 

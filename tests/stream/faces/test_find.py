@@ -16,7 +16,8 @@ from models.engines.engine import Engine
 from models.errors import AssetCorrupt, AssetUnavailable
 from models.face_mesh import LEFT_EYE_CORNER, RIGHT_EYE_CORNER
 from models.spec import FloatArray
-from stream.faces.find import FaceEngines, FaceFinder, open_face_finder
+from stream.faces.find import FaceFinder
+from stream.faces.networks import FaceEngines, open_face_engines
 from stream.frame import Frame, TrackedFace
 
 Pixels = npt.NDArray[np.uint8]
@@ -141,7 +142,12 @@ def eye_distance(landmarks: FloatArray) -> float:
     return float(np.linalg.norm(landmarks[LEFT_EYE_CORNER, :2] - landmarks[RIGHT_EYE_CORNER, :2]))
 
 
-def assert_same_faces(found: list[TrackedFace], expected: list[Seen]) -> None:
+def blendshapes_of(face: TrackedFace, engines: FaceEngines) -> FloatArray:
+    (blendshapes,) = engines.blendshapes(face.landmarks[None])
+    return blendshapes[0]
+
+
+def assert_same_faces(found: list[TrackedFace], expected: list[Seen], engines: FaceEngines) -> None:
     """The same faces in the same order, landmarks within 1 % of the eye distance, blendshapes within 0.02."""
     assert len(found) == len(expected)
     for face, reference in zip(found, expected, strict=True):
@@ -149,29 +155,31 @@ def assert_same_faces(found: list[TrackedFace], expected: list[Seen]) -> None:
         assert np.median(distances) < 0.01 * eye_distance(reference.landmarks)
         depths = np.abs(face.landmarks[:, 2] - reference.landmarks[:, 2])
         assert np.median(depths) < 0.02 * eye_distance(reference.landmarks)
-        assert np.abs(face.blendshapes - reference.blendshapes).mean() < 0.02
+        assert np.abs(blendshapes_of(face, engines) - reference.blendshapes).mean() < 0.02
 
 
 @pytest.mark.media
 @pytest.mark.parametrize("picture", PICTURES)
 def test_finds_in_a_picture_what_mediapipe_finds(
-    picture: str, finder: FaceFinder, oracle: Oracle, media: Media, read: Read
+    picture: str, finder: FaceFinder, engines: FaceEngines, oracle: Oracle, media: Media, read: Read
 ) -> None:
     rgb = read(media(picture))
     expected = oracle(rgb)
     assert len(expected) == PICTURES[picture]
-    assert_same_faces(finder.find_in_image(rgb), expected)
+    assert_same_faces(finder.find_in_image(rgb), expected, engines)
 
 
 @pytest.mark.media
-def test_finds_in_portraits_what_mediapipe_finds(finder: FaceFinder, oracle: Oracle, media: Media, read: Read) -> None:
+def test_finds_in_portraits_what_mediapipe_finds(
+    finder: FaceFinder, engines: FaceEngines, oracle: Oracle, media: Media, read: Read
+) -> None:
     portraits = sorted(media("congress").glob("*.jpg"))
     assert len(portraits) > 800
     for path in portraits[:: len(portraits) // CONGRESS]:
         rgb = read(path)
         expected = oracle(rgb)
         assert len(expected) == 1, path.name
-        assert_same_faces(finder.find_in_image(rgb), expected)
+        assert_same_faces(finder.find_in_image(rgb), expected, engines)
 
 
 @pytest.mark.media
@@ -186,7 +194,11 @@ def test_a_picture_leaves_no_memory(finder: FaceFinder, media: Media, read: Read
 
 @pytest.mark.media
 def test_following_settles_where_mediapipes_video_mode_settles(
-    finder: FaceFinder, clip: list[tuple[float, Pixels]], face_task: Path, as_frame: AsFrame
+    finder: FaceFinder,
+    engines: FaceEngines,
+    clip: list[tuple[float, Pixels]],
+    face_task: Path,
+    as_frame: AsFrame,
 ) -> None:
     import mediapipe as mp
 
@@ -200,7 +212,7 @@ def test_following_settles_where_mediapipes_video_mode_settles(
     # it approaches what the network says about a still picture: 0.5 % away after one frame, 0.08 % after fifty.
     distances = np.linalg.norm(face.landmarks[:, :2] - expected.landmarks[:, :2], axis=1)
     assert np.median(distances) < 0.002 * eye_distance(expected.landmarks)
-    assert np.abs(face.blendshapes - expected.blendshapes).mean() < 0.005
+    assert np.abs(blendshapes_of(face, engines) - expected.blendshapes).mean() < 0.005
 
 
 @pytest.mark.media
@@ -215,8 +227,8 @@ def test_one_face_is_one_track_over_a_whole_clip(
         assert face.is_new == (seq == 0)
     # Once at the start, then at most each half second: see the periodic look in Tracker.
     assert 2 <= engines.detector.items <= 1 + clip[-1][0] / 0.5 + 1
-    # One landmark and one blendshape run a frame: what the detector finds is known not to be new without a second look.
-    assert engines.landmarks.items == engines.blendshapes.items == len(clip)
+    # One landmark run a frame: what the detector finds is known not to be new without a second look.
+    assert engines.landmarks.items == len(clip)
 
 
 def side_by_side(left: Pixels, right: Pixels, shift: int) -> Pixels:
@@ -272,9 +284,7 @@ def test_a_new_face_is_found_within_the_detectors_period(
 
 def equal(first: list[TrackedFace], second: list[TrackedFace]) -> bool:
     return len(first) == len(second) and all(
-        (a.track, a.is_new, a.presence) == (b.track, b.is_new, b.presence)
-        and np.array_equal(a.landmarks, b.landmarks)
-        and np.array_equal(a.blendshapes, b.blendshapes)
+        (a.track, a.is_new, a.presence) == (b.track, b.is_new, b.presence) and np.array_equal(a.landmarks, b.landmarks)
         for a, b in zip(first, second, strict=True)
     )
 
@@ -341,7 +351,7 @@ def test_a_damaged_task_is_corrupt(face_task: Path, tmp_path: Path) -> None:
         path = tmp_path / f"{name}.task"
         path.write_bytes(content)
         with pytest.raises(AssetCorrupt, match=rf"{name}\.task: .*remove it"):
-            open_face_finder(path)
+            open_face_engines(path)
 
 
 def test_a_task_without_one_of_its_graphs_is_corrupt(face_task: Path, tmp_path: Path) -> None:
@@ -349,9 +359,9 @@ def test_a_task_without_one_of_its_graphs_is_corrupt(face_task: Path, tmp_path: 
     with zipfile.ZipFile(face_task) as task, zipfile.ZipFile(path, "w") as partial:
         partial.writestr("face_detector.tflite", task.read("face_detector.tflite"))
     with pytest.raises(AssetCorrupt, match="face_landmarks_detector"):
-        open_face_finder(path)
+        open_face_engines(path)
 
 
 def test_a_missing_task_names_its_path(tmp_path: Path) -> None:
     with pytest.raises(AssetUnavailable, match=r"nowhere\.task"):
-        open_face_finder(tmp_path / "nowhere.task")
+        open_face_engines(tmp_path / "nowhere.task")
