@@ -14,9 +14,12 @@ import typer
 from rich.console import Console
 
 from models.errors import FlamestreamError
+from stream.errors import ConfigError
 
 EXIT_FAILED = 1
-"""A source failed, or the run could not be done; 2 is a usage error, as everywhere."""
+"""A source failed, or the run could not be done."""
+EXIT_USAGE = 2
+"""The arguments or the configuration cannot work."""
 
 console = Console(stderr=True)
 app = typer.Typer(
@@ -53,7 +56,7 @@ class ConsoleHandler(logging.Handler):
     "[bold]flamestream run clip.mp4 --face-model smirk --checkpoint SMIRK_em1.pt --json[/]"
 )
 def run(
-    sources: Annotated[list[str] | None, typer.Argument(metavar="SOURCE...", help="Video files, rtsp:// URLs.")] = None,
+    sources: Annotated[list[str] | None, typer.Argument(metavar="SOURCE", help="Video files, rtsp:// URLs.")] = None,
     name: Annotated[list[str] | None, typer.Option("--name", help="Name of each source, in order.")] = None,
     redis: RedisUrl = None,
     prefix: Prefix = None,
@@ -127,7 +130,7 @@ def main() -> None:
         app()
     except FlamestreamError as error:
         console.print(f"flamestream: {error}", style="red", markup=False, highlight=False, soft_wrap=True)
-        sys.exit(EXIT_FAILED)
+        sys.exit(EXIT_USAGE if isinstance(error, ConfigError) else EXIT_FAILED)
 
 
 def _name_sources(urls: list[str], names: list[str]) -> list[dict[str, str | None]]:

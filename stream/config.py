@@ -77,6 +77,8 @@ def load_settings(file: Path | None, overrides: dict[str, Any]) -> RunSettings:
     """
     values = {} if file is None else _read_toml(file)
     values.update({key: value for key, value in overrides.items() if value is not None})
+    if not values.get("sources"):
+        raise ConfigError("no source given; name at least one file or rtsp:// URL, e.g. flamestream run clip.mp4")
     try:
         return RunSettings.model_validate(values)
     except ValidationError as error:

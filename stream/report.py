@@ -12,7 +12,7 @@ from stream.frame import AnalysedFrame
 from stream.ingest.source import Source
 from stream.pipeline import Observer, Pipeline
 from stream.redact import redact
-from stream.run import RunReport, execute, load_networks
+from stream.run import RunReport, execute
 
 
 class RunProgress:
@@ -77,10 +77,8 @@ def run_with_progress(
         if observer is not None:
             observer(analysed, published)
 
-    with console.status("loading networks (the first run compiles them)"):
-        networks = load_networks(settings)
     try:
-        report = execute(settings, networks=networks, observer=observe, on_start=start)
+        report = execute(settings, observer=observe, on_start=start)
     finally:
         bars.progress.stop()
     if not quiet:

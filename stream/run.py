@@ -1,5 +1,6 @@
 """One run: builds the pipeline that the settings ask for, runs it, and accounts for every frame."""
 
+import logging
 import threading
 import time
 from collections.abc import Callable, Iterator
@@ -17,7 +18,7 @@ from stream.emit.embedded import EmbeddedServer
 from stream.emit.emitter import Emitter
 from stream.emit.event import EventMaker, Provenance, new_run_id
 from stream.emit.redis_sink import RedisSink
-from stream.errors import ConfigError, SourceError
+from stream.errors import SourceError
 from stream.faces.find import FaceFinder
 from stream.faces.infer import Analyser
 from stream.faces.networks import open_face_engines
@@ -28,6 +29,8 @@ from stream.ledger import Ledger
 from stream.pipeline import Observer, Pipeline
 from stream.redact import redact
 from stream.timing import StageTimes
+
+log = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True, slots=True)
@@ -75,6 +78,7 @@ class Networks:
 
 def load_networks(settings: RunSettings) -> Networks:
     """Fetch, compile and load what the settings name. Raises AssetError, CheckpointError, EngineError."""
+    log.info("loading networks")
     task = fetch("face_landmarker")
     mediapipe = open_mediapipe_face(task)
     engines = open_face_engines(task, settings.engine)
@@ -101,7 +105,7 @@ def execute(
 ) -> RunReport:
     """Process every source to its end. `on_start` is told the Redis URL, the sources and the pipeline."""
     ledger = Ledger()
-    sources = open_sources(settings, ledger)
+    sources = open_sources(settings, ledger)  # first: what is wrong with them should be told at once
     networks = networks or load_networks(settings)
     share_cores(settings.engine)
     analyser = networks.analyser
@@ -143,8 +147,6 @@ def open_sources(settings: RunSettings, ledger: Ledger) -> list[Source]:
 
     Raises ConfigError.
     """
-    if not settings.sources:
-        raise ConfigError("no source given; name at least one file or rtsp:// URL, e.g. flamestream run clip.mp4")
     sources: list[Source] = []
     for wanted in settings.sources:
         spec, taken = wanted.url.get_secret_value(), {source.name for source in sources}

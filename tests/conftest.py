@@ -1,10 +1,12 @@
-"""Fixtures every test may use: real media, and the rule that a promised GPU may not be skipped."""
+"""Fixtures every test may use: real media, made videos, and the rule that a promised GPU may not be skipped."""
 
 import os
 from collections.abc import Callable
 from pathlib import Path
 
 import pytest
+
+pytest_plugins = ["tests.video"]
 
 REPOSITORY = Path(__file__).parents[1]
 MEDIA = Path(os.environ.get("FLAMESTREAM_MEDIA", REPOSITORY.parent / "shared" / "data"))

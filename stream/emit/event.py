@@ -11,7 +11,7 @@ from models.errors import EngineError
 from models.face_model import AffectHead, FaceModel
 from models.spec import FLAME_LAYOUT, FloatArray
 from stream.emit.schema import EmotionEvent, FlameEvent, StatusEvent
-from stream.emit.smooth import SmoothedFace, Smoother, SmoothingSettings
+from stream.emit.smooth import EndedTrack, SmoothedFace, Smoother, SmoothingSettings
 from stream.frame import AnalysedFace, AnalysedFrame, FrameStamp
 
 SHAPE_TOLERANCE = 0.05
@@ -112,12 +112,11 @@ class EventMaker:
         faces = list(zip(analysed.faces, smoothed, strict=True))
         for gone in ended:
             self._shapes.pop((stamp.source, gone.track), None)
-        reason = f"not seen until {stamp.pts_s:.3f} s"
         return FrameEvents(
             stamp,
             tuple(self._emotion(stamp, face, smooth) for face, smooth in faces),
             tuple(self._flame(stamp, face, smooth) for face, smooth in faces),
-            tuple(self._track_ended(stamp.source, t.track, t.epoch, stamp.captured_ms, reason) for t in ended),
+            tuple(self._track_ended(stamp.source, t.track, t.epoch, stamp.captured_ms, _why(stamp, t)) for t in ended),
         )
 
     def end_source(self, source: str, at_ms: int) -> tuple[StatusEvent, ...]:
@@ -202,6 +201,12 @@ class EventMaker:
         return StatusEvent(
             source=source, run=self.run, state="track_ended", reason=reason, at_ms=at_ms, track=track, epoch=epoch
         )
+
+
+def _why(stamp: FrameStamp, ended: EndedTrack) -> str:
+    if ended.epoch != stamp.epoch:
+        return f"epoch {stamp.epoch} of the source began"
+    return f"no longer seen at {stamp.pts_s:.3f} s"
 
 
 def _floats(array: FloatArray) -> tuple[float, ...]:

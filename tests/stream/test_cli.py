@@ -165,7 +165,7 @@ def test_a_checkpoint_of_another_shape_is_one_line(tmp_path: Path, numbered_vide
 )
 def test_wrong_usage_says_what_to_do(arguments: list[str], expected: str) -> None:
     finished = flamestream(*arguments)
-    assert finished.returncode == 1
+    assert finished.returncode == 2
     assert expected in finished.stderr.strip().splitlines()[-1]
 
 

@@ -47,7 +47,7 @@ def test_an_unusable_file_is_named(tmp_path: Path, content: str | bytes | None, 
     if content is not None:
         file.write_bytes(content.encode() if isinstance(content, str) else content)
     with pytest.raises(ConfigError, match=expected) as failed:
-        load_settings(file, {})
+        load_settings(file, {"sources": SOURCES})
     assert str(file) in str(failed.value)
 
 

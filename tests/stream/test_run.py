@@ -6,19 +6,23 @@ import time
 from collections.abc import Callable, Iterator
 from dataclasses import fields
 from pathlib import Path
+from typing import TypeVar
 
 import pytest
+import redis
 from pydantic import SecretStr
 
 from models.assets import fetch
 from models.errors import AssetUnavailable
-from stream.client import Subscriber
 from stream.config import RunSettings, SourceSettings
+from stream.emit.codec import Event
 from stream.emit.embedded import EmbeddedServer
-from stream.emit.schema import EmotionEvent, FlameEvent
+from stream.emit.schema import EmotionEvent, FlameEvent, StatusEvent, emotion_key, flame_key, status_key
 from stream.ingest.rtsp import RtspSettings
 from stream.pipeline import Pipeline
 from stream.run import Networks, RunReport, SourceReport, execute, load_networks
+
+E = TypeVar("E", bound=Event)
 
 CLIP_FRAMES = 472
 PER_RUN = {"source", "run", "captured_ms", "published_ms", "id", "shape_ref"}
@@ -49,14 +53,22 @@ def settings_for(url: str, sources: dict[str, str | Path], rtsp: RtspSettings | 
     return RunSettings(sources=wanted, redis=SecretStr(url), rtsp=rtsp or RtspSettings())
 
 
+def stored(url: str, key: str, kind: type[E]) -> list[E]:
+    """All that a stream holds at this moment."""
+    with redis.Redis.from_url(url, protocol=2) as client:
+        return [kind.from_fields(fields, entry_id.decode()) for entry_id, fields in client.xrange(key)]
+
+
 def emotions(url: str, source: str) -> list[EmotionEvent]:
-    with Subscriber(url) as subscriber:
-        return list(subscriber.emotions(source, start="start", block_s=0.1))
+    return stored(url, emotion_key("flamestream", source), EmotionEvent)
 
 
 def flames(url: str, source: str) -> list[FlameEvent]:
-    with Subscriber(url) as subscriber:
-        return list(subscriber.flames(source, start="start", block_s=0.1))
+    return stored(url, flame_key("flamestream", source), FlameEvent)
+
+
+def statuses(url: str, source: str) -> list[StatusEvent]:
+    return [event for event in stored(url, status_key("flamestream"), StatusEvent) if event.source == source]
 
 
 def balance(account: SourceReport) -> int:
@@ -73,8 +85,7 @@ def alone(clip: Path, networks: Networks) -> tuple[RunReport, list[EmotionEvent]
     """The clip on its own: the report, and all that the server holds afterwards."""
     with EmbeddedServer() as running:
         report = execute(settings_for(running.url, {"clip": clip}), networks=networks)
-        with Subscriber(running.url) as subscriber:
-            states = [event.state for event in subscriber.status(start="start", block_s=0.1)]
+        states = [event.state for event in statuses(running.url, "clip")]
         return report, emotions(running.url, "clip"), flames(running.url, "clip"), states
 
 
@@ -99,7 +110,10 @@ def test_what_is_published_of_the_clip_makes_sense(alone: Alone) -> None:
     # MediaPipe itself scores her open laugh jawOpen = 0.11, that is 0.056 rad of jaw.
     assert max(event.jaw_raw[0] for event in flame) > 0.03, "she laughs"
     assert max(min(event.eyelids) for event in flame) > 0.4, "she blinks"
-    assert all(event.camera_raw[0] > 0 and event.shape is not None for event in flame)
+    assert all(event.camera_raw[0] > 0 for event in flame)
+    assert flame[0].shape is not None, "a track starts with its shape"
+    assert sum(event.shape is not None for event in flame) < 5, "and does not repeat it every frame"
+    assert {event.shape_ref for event in flame} == {event.id for event in flame if event.shape is not None}
     steps = [abs(b.valence - a.valence) for a, b in itertools.pairwise(emotion)]
     raw_steps = [abs(b.valence_raw - a.valence_raw) for a, b in itertools.pairwise(emotion)]
     assert sum(steps) < 0.5 * sum(raw_steps), "the smoothed trace is calmer than the raw one"
@@ -126,8 +140,7 @@ def test_a_face_that_leaves_ends_its_track_and_its_frames_are_counted(
     assert account.published > 20
     assert account.no_face > 20
     assert len({event.seq for event in emotions(server, "leaving")}) == account.published
-    with Subscriber(server) as subscriber:
-        ends = [event for event in subscriber.status("leaving", start="start", block_s=0.1) if event.track is not None]
+    ends = [event for event in statuses(server, "leaving") if event.track is not None]
     assert ends, "no track_ended was published"
 
 
@@ -179,8 +192,7 @@ def test_a_camera_is_processed_live_and_comes_back_after_its_server_does(
     camera.stop()  # type: ignore[attr-defined]
 
     def states() -> list[str]:
-        with Subscriber(server) as subscriber:
-            return [event.state for event in subscriber.status("cam", start="start", block_s=0.05)]
+        return [event.state for event in statuses(server, "cam")]
 
     wait_until(lambda: "reconnecting" in states(), "the loss is reported")
     camera.start()  # type: ignore[attr-defined]

@@ -38,7 +38,7 @@ def make_face(
     affect: Affect | None = None,
     params: FlameParams | None = None,
 ) -> AnalysedFace:
-    tracked = TrackedFace(track, is_new, 0.9, np.zeros((478, 3), np.float32), np.zeros(52, np.float32))
+    tracked = TrackedFace(track, is_new, 0.9, np.zeros((478, 3), np.float32))
     return AnalysedFace(tracked, (320.0, 240.0, 200.0), params or make_params(track), affect or Affect(0.25, -0.5))
 
 
