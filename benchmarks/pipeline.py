@@ -13,10 +13,14 @@ import json
 import statistics
 import sys
 import tempfile
-from collections.abc import Sequence
+import time
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
+from typing import Any, Literal
 
+import numpy as np
 import torch
 from pydantic import SecretStr
 from rich.console import Console
@@ -24,10 +28,13 @@ from rich.table import Table
 
 from benchmarks.machine import describe_machine
 from models.assets import fetch
-from models.smirk import SmirkEncoder
+from models.engines.threads import share_cores
+from models.smirk import SmirkEncoder, open_smirk
+from models.spec import CROP_SIZE, FaceBatch
 from stream.client.subscriber import Subscriber
 from stream.config import RunSettings, SourceSettings
 from stream.emit.embedded import EmbeddedServer
+from stream.faces.networks import open_face_engines
 from stream.run import Networks, RunReport, execute, load_networks
 
 console = Console(stderr=True)
@@ -72,6 +79,7 @@ def main() -> None:
             )
             contenders[engine] = (settings, load_networks(settings))
         measured = _measure(contenders, arguments.repeats, arguments.warmup, server.url)
+        alone = {engine: networks_alone_ms(engine, checkpoint) for engine in arguments.engines}
     result = {
         "benchmark": "pipeline",
         "clip": clip.name,
@@ -79,7 +87,7 @@ def main() -> None:
         "warmup": arguments.warmup,
         "repeats": arguments.repeats,
         "machine": describe_machine(),
-        "results": [one.row() for one in measured],
+        "results": [one.row() | {"networks_alone_ms": alone[one.engine]} for one in measured],
     }
     _print_table(result, measured)
     if arguments.out is not None:
@@ -101,6 +109,36 @@ def _measure(
             if turn >= warmup:
                 one.reports.append(report)
     return measured
+
+
+def networks_alone_ms(engine: Literal["openvino", "torch"], checkpoint: Path | None) -> dict[str, float]:
+    """Median of each network on one face with nothing else running: what no pipeline can be faster than.
+
+    Faces of one source are followed from frame to frame, so its landmark network runs once after the other.
+    """
+    share_cores(engine)
+    engines = open_face_engines(fetch("face_landmarker"), engine)
+    random = np.random.default_rng(0)
+    calls: dict[str, Callable[[], object]] = {
+        "landmarks": partial(engines.landmarks, random.random((1, 3, 256, 256), np.float32) * 255),
+        "blendshapes": partial(engines.blendshapes, random.random((1, 478, 3), np.float32) * 300),
+    }
+    if checkpoint is not None:
+        nothing = np.zeros((1, 478, 3), np.float32)
+        crop = random.random((1, 3, CROP_SIZE, CROP_SIZE), np.float32)
+        faces = FaceBatch(crop, nothing[:, 0], nothing, nothing[:, :52, 0])
+        calls["smirk"] = partial(open_smirk(checkpoint, engine), faces)
+    return {name: round(_median_ms(call), 3) for name, call in calls.items()}
+
+
+def _median_ms(call: Callable[[], object], warmup: int = 5, repeats: int = 40) -> float:
+    samples = []
+    for turn in range(warmup + repeats):
+        started_s = time.perf_counter()
+        call()
+        if turn >= warmup:
+            samples.append(time.perf_counter() - started_s)
+    return statistics.median(samples) * 1e3
 
 
 def _verify(report: RunReport, url: str) -> None:
@@ -127,7 +165,7 @@ def _random_smirk(folder: Path) -> Path:
     return path
 
 
-def _print_table(result: dict[str, object], measured: Sequence[Measured]) -> None:
+def _print_table(result: dict[str, Any], measured: Sequence[Measured]) -> None:
     table = Table(
         "engine", "frames/s", "min..max", "ms a frame by stage", title=f"{result['clip']}, {result['face_model']}"
     )
@@ -140,6 +178,8 @@ def _print_table(result: dict[str, object], measured: Sequence[Measured]) -> Non
             one.engine, str(row["frames_per_second"]), spread, "  ".join(f"{name} {ms}" for name, ms in stages.items())
         )
     console.print(table)
+    for row in result["results"]:
+        console.print(f"{row['engine']}: each network alone, ms a face: {row['networks_alone_ms']}", highlight=False)
 
 
 def _arguments() -> argparse.Namespace:

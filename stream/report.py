@@ -1,5 +1,7 @@
 """What a person sees of a run: progress bars while it goes, a table at the end."""
 
+import time
+from collections import Counter, defaultdict
 from collections.abc import Callable, Sequence
 
 from rich.console import Console
@@ -13,6 +15,9 @@ from stream.ingest.source import Source
 from stream.pipeline import Observer, Pipeline
 from stream.redact import redact
 from stream.run import RunReport, execute
+
+REDRAW_S = 0.1
+"""How often a source's bar is brought up to date."""
 
 
 class RunProgress:
@@ -29,6 +34,8 @@ class RunProgress:
             console=console,
         )
         self._tasks: dict[str, TaskID] = {}
+        self._pending: Counter[str] = Counter()
+        self._next_s: defaultdict[str, float] = defaultdict(float)
 
     def add(self, source: Source) -> None:
         """Start a source's bar."""
@@ -37,11 +44,27 @@ class RunProgress:
         )
 
     def __call__(self, analysed: AnalysedFrame, published: Sequence[EmotionEvent]) -> None:
-        """Advance the bar of the frame's source."""
-        task = self._tasks[analysed.stamp.source]
+        """Advance the bar of the frame's source, at a pace for eyes: drawing each frame would slow the run."""
+        source = analysed.stamp.source
+        self._pending[source] += 1
+        now_s = time.monotonic()
+        if now_s < self._next_s[source]:
+            return
+        self._next_s[source] = now_s + REDRAW_S
+        self._draw(source, published)
+
+    def stop(self) -> None:
+        """Bring every bar up to date and leave them on the screen."""
+        for source, frames in self._pending.items():
+            self.progress.update(self._tasks[source], advance=frames)
+        self.progress.stop()
+
+    def _draw(self, source: str, published: Sequence[EmotionEvent]) -> None:
+        task = self._tasks[source]
         speed = self.progress.tasks[task].speed
         affect = "no face" if not published else "  ".join(describe(event) for event in published[:2])
-        self.progress.update(task, advance=1, affect=affect, speed="" if speed is None else f"{speed:.0f} fps")
+        fps = "" if speed is None else f"{speed:.0f} fps"
+        self.progress.update(task, advance=self._pending.pop(source), affect=affect, speed=fps)
 
 
 def describe(event: EmotionEvent) -> str:
@@ -80,7 +103,7 @@ def run_with_progress(
     try:
         report = execute(settings, observer=observe, on_start=start)
     finally:
-        bars.progress.stop()
+        bars.stop()
     if not quiet:
         console.print(summary(report))
     return report
