@@ -33,8 +33,8 @@ Observer = Callable[[AnalysedFrame, Sequence[EmotionEvent]], None]
 
 
 @dataclass(frozen=True, slots=True)
-class Queues:
-    """How much may wait between the stages."""
+class Limits:
+    """How much may wait between the stages, and for how long."""
 
     file_frames: int = 4
     """Decoded frames of a file that wait for faces to be found."""
@@ -48,6 +48,8 @@ class Queues:
     """Most frames that the face model looks at in one call."""
     batch_deadline_s: float = 0.005
     """How long a frame waits for frames of other sources to be batched with."""
+    drain_s: float = 5.0
+    """How long frames already read may take to be published after `stop`; then they are given up and counted."""
 
 
 class Pipeline:
@@ -62,7 +64,7 @@ class Pipeline:
         ledger: Ledger,
         *,
         times: StageTimes,
-        queues: Queues | None = None,
+        limits: Limits | None = None,
         observer: Observer | None = None,
     ) -> None:
         self.sources = sources
@@ -71,14 +73,15 @@ class Pipeline:
         self.emitter = emitter
         self.ledger = ledger
         self.times = times
-        self.queues = queues or Queues()
+        self.limits = limits or Limits()
         self.observer = observer
         self.failures: dict[str, SourceError] = {}
         self._stop = threading.Event()
+        self._ended = threading.Event()
         ready = threading.Condition()
         self._decoded = [self._decoded_channel(source, ready) for source in sources]
-        self._found: Channel[FoundFrame | EndOfSource] = Channel(self.queues.found_frames)
-        self._analysed: Channel[AnalysedFrame | EndOfSource] = Channel(self.queues.analysed_frames)
+        self._found: Channel[FoundFrame | EndOfSource] = Channel(self.limits.found_frames)
+        self._analysed: Channel[AnalysedFrame | EndOfSource] = Channel(self.limits.analysed_frames)
 
     def run(self) -> None:
         """Process every source to its end. Raises the first error of a stage; source errors go to `failures`."""
@@ -89,7 +92,12 @@ class Pipeline:
         stages.start("find", self._find)
         stages.start("infer", self._infer)
         stages.start("emit", self._emit)
-        stages.join()
+        threading.Thread(target=self._limit_drain, name="drain limit", daemon=True).start()
+        try:
+            stages.join()
+        finally:
+            self._ended.set()
+            self._stop.set()
 
     def stop(self) -> None:
         """Ask every source to end; frames already read are still published. Safe from signal handlers."""
@@ -115,7 +123,7 @@ class Pipeline:
         decoded.close()
 
     def _find(self) -> None:
-        while batch := collect(self._decoded, self.queues.batch_deadline_s):
+        while batch := collect(self._decoded, self.limits.batch_deadline_s):
             frames = [item for item in batch if isinstance(item, Frame)]
             if frames:
                 with self.times.measure("find", len(frames)):
@@ -134,7 +142,7 @@ class Pipeline:
         self._found.close()
 
     def _infer(self) -> None:
-        while batch := self._found.get_batch(self.queues.infer_batch):
+        while batch := self._found.get_batch(self.limits.infer_batch):
             frames = [item for item in batch if isinstance(item, FoundFrame)]
             if frames:
                 with self.times.measure("infer", len(frames)):
@@ -156,13 +164,19 @@ class Pipeline:
             if self.observer is not None:
                 self.observer(item, published)
 
+    def _limit_drain(self) -> None:
+        """After `stop`, a server that does not answer must not keep the process from ending."""
+        self._stop.wait()
+        if not self._ended.wait(self.limits.drain_s):
+            self.emitter.give_up()
+
     def _decoded_channel(self, source: Source, ready: threading.Condition) -> Channel[Frame | EndOfSource]:
         def overloaded(_: Frame | EndOfSource) -> None:
             self.ledger.dropped(source.name, "overload")
 
         if source.live:
-            return Channel(self.queues.live_frames, Overflow.DROP_OLDEST, on_drop=overloaded, condition=ready)
-        return Channel(self.queues.file_frames, Overflow.WAIT, condition=ready)
+            return Channel(self.limits.live_frames, Overflow.DROP_OLDEST, on_drop=overloaded, condition=ready)
+        return Channel(self.limits.file_frames, Overflow.WAIT, condition=ready)
 
     def _abort(self) -> None:
         self._stop.set()

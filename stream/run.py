@@ -26,7 +26,7 @@ from stream.frame import Frame
 from stream.ingest.open import open_source, source_name
 from stream.ingest.source import ReportState, Source
 from stream.ledger import Ledger
-from stream.pipeline import Observer, Pipeline
+from stream.pipeline import Limits, Observer, Pipeline
 from stream.redact import redact
 from stream.timing import StageTimes
 
@@ -100,6 +100,7 @@ def execute(
     settings: RunSettings,
     *,
     networks: Networks | None = None,
+    limits: Limits | None = None,
     observer: Observer | None = None,
     on_start: Callable[[str, list[Source], Pipeline], None] | None = None,
 ) -> RunReport:
@@ -122,7 +123,9 @@ def execute(
         )
         with sink:
             emitter = Emitter(sink, maker, ledger)
-            pipeline = Pipeline(sources, networks.finder(), analyser, emitter, ledger, times=times, observer=observer)
+            pipeline = Pipeline(
+                sources, networks.finder(), analyser, emitter, ledger, times=times, limits=limits, observer=observer
+            )
             if on_start is not None:
                 on_start(url, sources, pipeline)
             started_s = time.perf_counter()

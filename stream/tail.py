@@ -1,6 +1,7 @@
 """`flamestream tail`: events as lines, for people and for machines."""
 
 import json
+import os
 import sys
 from itertools import islice
 
@@ -23,6 +24,9 @@ def print_events(
                 sys.stdout.flush()
         except KeyboardInterrupt:
             return  # the normal way to end an endless listing
+        except BrokenPipeError:
+            # The reader, `head` say, has seen enough. Python would complain once more when it closes standard output.
+            os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
 
 
 def _line(event: EmotionEvent) -> str:

@@ -67,5 +67,10 @@ class Emitter:
             )
         )
 
+    def give_up(self) -> None:
+        """Publish nothing more: what waits for the server, and what still comes, is counted as unpublished."""
+        log.warning("the server does not answer: giving up the frames that wait for it")
+        self._sink.close(0.0)
+
     def _now(self) -> int:
         return round(self._wall_s() * 1000)

@@ -1,6 +1,8 @@
 """Whole runs: a real clip or camera in, a real server at the end, every frame accounted for."""
 
 import itertools
+import os
+import signal
 import threading
 import time
 from collections.abc import Callable, Iterator
@@ -8,18 +10,21 @@ from dataclasses import fields
 from pathlib import Path
 from typing import TypeVar
 
+import av
 import pytest
 import redis
+import torch
 from pydantic import SecretStr
 
 from models.assets import fetch
 from models.errors import AssetUnavailable
+from models.smirk import SmirkEncoder
 from stream.config import RunSettings, SourceSettings
 from stream.emit.codec import Event
 from stream.emit.embedded import EmbeddedServer
 from stream.emit.schema import EmotionEvent, FlameEvent, StatusEvent, emotion_key, flame_key, status_key
 from stream.ingest.rtsp import RtspSettings
-from stream.pipeline import Pipeline
+from stream.pipeline import Limits, Pipeline
 from stream.run import Networks, RunReport, SourceReport, execute, load_networks
 
 E = TypeVar("E", bound=Event)
@@ -147,13 +152,13 @@ def test_a_face_that_leaves_ends_its_track_and_its_frames_are_counted(
 class LiveRun:
     """A run in a thread of its own, which the test watches through the server."""
 
-    def __init__(self, settings: RunSettings, networks: Networks) -> None:
+    def __init__(self, settings: RunSettings, networks: Networks, limits: Limits | None = None) -> None:
         self.report: RunReport | None = None
         self._pipeline: Pipeline | None = None
         self._started = threading.Event()
 
         def work() -> None:
-            self.report = execute(settings, networks=networks, on_start=started)
+            self.report = execute(settings, networks=networks, limits=limits, on_start=started)
 
         def started(url: str, sources: object, pipeline: Pipeline) -> None:
             self._pipeline = pipeline
@@ -205,3 +210,51 @@ def test_a_camera_is_processed_live_and_comes_back_after_its_server_does(
     assert len({(event.seq, event.track) for event in events}) == len(events), "an event was published twice"
     assert [event.seq for event in events] == sorted(event.seq for event in events)
     assert states()[-1] == "ended"
+
+
+def test_a_run_ends_and_accounts_for_its_frames_when_the_server_is_gone(
+    clip: Path, networks: Networks, server: str
+) -> None:
+    run = LiveRun(settings_for(server, {"clip": clip}), networks, Limits(drain_s=0.5))
+    wait_until(lambda: len(emotions(server, "clip")) > 20, "events come")
+    with redis.Redis.from_url(server, protocol=2) as client:
+        os.kill(int(client.info()["process_id"]), signal.SIGSTOP)
+        time.sleep(0.5)
+        report = run.stop()
+    account = report.sources["clip"]
+    assert balance(account) == 0
+    assert account.published >= 20
+    assert account.dropped["unpublished"] > 0
+
+
+@pytest.fixture(scope="module")
+def short_clip(clip: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The first second of the demo clip."""
+    short = tmp_path_factory.mktemp("short") / "short.mp4"
+    with av.open(str(clip)) as source, av.open(str(short), "w") as target:
+        stream = target.add_stream("libx264", rate=24)
+        stream.width, stream.height, stream.pix_fmt = 640, 360, "yuv420p"
+        for picture in itertools.islice(source.decode(video=0), 24):
+            frame = av.VideoFrame.from_ndarray(picture.to_ndarray(format="yuv420p"), format="yuv420p")
+            target.mux(stream.encode(frame))
+        target.mux(stream.encode(None))
+    return short
+
+
+def test_smirk_publishes_its_own_basis_and_the_same_affect(
+    short_clip: Path, networks: Networks, server: str, tmp_path: Path
+) -> None:
+    torch.manual_seed(0)
+    checkpoint = tmp_path / "random.pt"
+    weights = SmirkEncoder().state_dict()
+    torch.save({f"smirk_encoder.{name}": tensor for name, tensor in weights.items()}, checkpoint)
+    smirk = settings_for(server, {"smirk": short_clip}).model_copy(
+        update={"face_model": "smirk", "checkpoint": checkpoint}
+    )
+    assert execute(smirk).sources["smirk"].published == 24
+    assert execute(settings_for(server, {"default": short_clip}), networks=networks).ok
+    flame = flames(server, "smirk")
+    assert {(event.model, event.basis) for event in flame} == {("smirk", "flame2020")}
+    assert all(event.camera_raw[0] == pytest.approx(7, abs=0.5) for event in flame), "the scale starts at 7"
+    affect, expected = emotions(server, "smirk"), emotions(server, "default")
+    assert [event.valence for event in affect] == [event.valence for event in expected]

@@ -82,7 +82,8 @@ def test_a_missing_wheel_is_told_the_remedy(monkeypatch: pytest.MonkeyPatch) -> 
 
 
 PARENT = """
-import sys, threading, time
+import signal, sys, threading, time
+signal.signal(signal.SIGINT, signal.default_int_handler)  # a shell's background jobs inherit that it is ignored
 from stream.emit.embedded import EmbeddedServer
 server = EmbeddedServer()
 starting = threading.Thread(target=server.start)  # the thread that started it ends; the server must not
