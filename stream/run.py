@@ -106,12 +106,9 @@ def execute(
 ) -> RunReport:
     """Process every source to its end. `on_start` is told the Redis URL, the sources and the pipeline."""
     ledger = Ledger()
-    sources = open_sources(settings, ledger)  # first: what is wrong with them should be told at once
-    networks = networks or load_networks(settings)
-    share_cores(settings.engine)
-    analyser = networks.analyser
-    maker = EventMaker(Provenance.of(analyser.face_model, analyser.head), settings.smoothing, new_run_id())
-    times = StageTimes()
+    # Sources and server come before the networks, which take longest: what is wrong with them should be told at once.
+    sources = open_sources(settings, ledger)
+    run_id, times = new_run_id(), StageTimes()
     with redis_url(settings) as url:
         sink = RedisSink(
             url,
@@ -122,6 +119,10 @@ def execute(
             on_unpublished=lambda source, count: ledger.dropped(source, "unpublished", count),
         )
         with sink:
+            networks = networks or load_networks(settings)
+            share_cores(settings.engine)
+            analyser = networks.analyser
+            maker = EventMaker(Provenance.of(analyser.face_model, analyser.head), settings.smoothing, run_id)
             emitter = Emitter(sink, maker, ledger)
             pipeline = Pipeline(
                 sources, networks.finder(), analyser, emitter, ledger, times=times, limits=limits, observer=observer
@@ -134,7 +135,7 @@ def execute(
     reports = {source.name: _source_report(source.name, pipeline, ledger) for source in sources}
     frames = sum(report.published + report.no_face for report in reports.values())
     return RunReport(
-        run=maker.run,
+        run=run_id,
         redis=redact(url),
         face_model=analyser.face_model.name,
         head=analyser.head.name,
