@@ -43,22 +43,6 @@ def crop_faces(rgb: Image, boxes: FloatArray) -> FloatArray:
     return crops
 
 
-def frame_to_crop(points: FloatArray, boxes: FloatArray) -> FloatArray:
-    """Points [B, N, 2] of the frame in pixels of their crops, for `boxes` [B, 3]."""
-    scale = np.float32(CROP_SIZE - 1) / boxes[:, None, 2:]
-    return (points - _corner(boxes)) * scale
-
-
-def crop_to_frame(points: FloatArray, boxes: FloatArray) -> FloatArray:
-    """Points [B, N, 2] in pixels of their crops, back in the frame."""
-    scale = boxes[:, None, 2:] / np.float32(CROP_SIZE - 1)
-    return points * scale + _corner(boxes)
-
-
-def _corner(boxes: FloatArray) -> FloatArray:
-    return boxes[:, None, :2] - boxes[:, None, 2:] / np.float32(2)  # [B, 1, 2]
-
-
 # MediaPipe's two inputs
 
 

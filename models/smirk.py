@@ -11,7 +11,6 @@ official checkpoint loads as it is.
 
 from pathlib import Path
 
-import numpy as np
 import timm
 import torch
 from torch import Tensor, nn
@@ -20,8 +19,6 @@ from models.checkpoint import load_strict
 from models.engines.engine import Engine
 from models.export import Runtime, load_or_build, model_hash
 from models.spec import CROP_SIZE, FLAME_LAYOUT, Basis, FaceBatch, FlameParams
-
-OUTPUT_SIZE = sum(FLAME_LAYOUT.values())
 
 MAX_JAW_TURN = 0.2  # radians, sideways and twisting: the clamp of upstream's expression encoder
 
@@ -116,8 +113,8 @@ class SmirkFaceModel:
         if len(faces.crops) != len(faces):
             raise ValueError(f"smirk reads crops, but {len(faces)} faces came with {len(faces.crops)} of them")
         (numbers,) = self._engine(faces.crops)
-        ends = np.cumsum(list(FLAME_LAYOUT.values()))[:-1]
-        return [FlameParams(**dict(zip(FLAME_LAYOUT, np.split(row, ends), strict=True))) for row in numbers]
+        parts = split_parameters(torch.from_numpy(numbers))
+        return [FlameParams(**{name: part[i].numpy() for name, part in parts.items()}) for i in range(len(faces))]
 
 
 def open_smirk(checkpoint: Path, runtime: Runtime = "openvino") -> SmirkFaceModel:

@@ -2,12 +2,11 @@
 
 from pathlib import Path
 
-from pydantic import SecretStr
 from rich.console import Console
 from rich.progress import track as progress_bar
 
 from models.assets import fetch
-from stream.config import RunSettings, SourceSettings
+from stream.config import load_settings
 from stream.demo.annotate import write_video
 from stream.demo.plot import plot_affect
 from stream.demo.record import Recording
@@ -19,11 +18,8 @@ def run_demo(console: Console, *, out: Path, clip: Path | None, redis: str | Non
     """Run the demo clip (or `clip`) and write `annotated.mp4` and `affect.png` to `out`."""
     with console.status("fetching the demo clip (1.6 MB, Pexels licence)"):
         path = clip or fetch("demo_clip")
-    settings = RunSettings(
-        sources=(SourceSettings(url=SecretStr(str(path)), name="demo" if clip is None else None),),
-        redis=None if redis is None else SecretStr(redis),
-        engine="torch" if engine == "torch" else "openvino",
-    )
+    source_settings = {"url": str(path), "name": "demo" if clip is None else None}
+    settings = load_settings(None, {"sources": [source_settings], "redis": redis, "engine": engine})
     recording = Recording()
     report = run_with_progress(settings, console, observer=recording)
     (source,) = report.sources.values()

@@ -161,6 +161,7 @@ def test_a_checkpoint_of_another_shape_is_one_line(tmp_path: Path, numbered_vide
         (["run", "x.mp4", "--name", "a/b"], "name"),
         (["run", f"http://user:{PASSWORD}@host/x"], "rtsp://"),
         (["tail"], "--redis"),
+        (["demo", "--clip", "x.mp4", "--engine", "tpu"], "engine"),
     ],
 )
 def test_wrong_usage_says_what_to_do(arguments: list[str], expected: str) -> None:
