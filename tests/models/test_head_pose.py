@@ -11,9 +11,8 @@ import pytest
 from PIL import Image
 
 from models.errors import AssetCorrupt
-from models.geometry import frame_to_crop
 from models.head_pose import METADATA_MEMBER, CanonicalFace, axis_angle, fit_head, read_canonical_face
-from models.spec import FloatArray
+from models.spec import CROP_SIZE, FloatArray
 
 Doubles = npt.NDArray[np.float64]
 Media = Callable[[str], Path]
@@ -55,7 +54,8 @@ def project(face: CanonicalFace, pose: FloatArray, camera: FloatArray) -> Double
 
 def in_crop(landmarks: FloatArray, boxes: FloatArray) -> FloatArray:
     """[B, 468, 2] pixels of the 224 crop: where the crop shows the landmarks."""
-    return frame_to_crop(landmarks[:, :468, :2], boxes)
+    corners = boxes[:, None, :2] - boxes[:, None, 2:] / np.float32(2)
+    return (landmarks[:, :468, :2] - corners) * np.float32(CROP_SIZE - 1) / boxes[:, None, 2:]
 
 
 def degrees_between(a: Doubles, b: Doubles) -> float:
