@@ -39,7 +39,7 @@ COMPILE = $(UV) pip compile --quiet --universal --python-version 3.11 --generate
 	--custom-compile-command 'make lock' pyproject.toml
 lock: $(UV)
 	$(COMPILE) --upgrade -o requirements.lock
-	$(COMPILE) --extra dev --extra train --constraint requirements.lock -o requirements-dev.lock
+	$(COMPILE) --extra dev --constraint requirements.lock -o requirements-dev.lock
 
 clean:
 	rm -rf .venv build dist demo-out .mypy_cache .pytest_cache .ruff_cache
