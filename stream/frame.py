@@ -5,10 +5,13 @@ from dataclasses import dataclass
 import numpy as np
 import numpy.typing as npt
 
+from models.device import DeviceArray
 from models.spec import Affect, FlameParams, FloatArray
 
 Pixels = npt.NDArray[np.uint8]
 """A picture, [H, W, 3] full-range RGB."""
+Picture = Pixels | DeviceArray
+"""The same, in the CPU's memory or in a device's (uint8)."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -33,7 +36,7 @@ class Frame:
     """One decoded frame, upright."""
 
     stamp: FrameStamp
-    rgb: Pixels
+    rgb: Picture
 
     def __post_init__(self) -> None:
         expected = (self.stamp.height, self.stamp.width, 3)
@@ -61,7 +64,7 @@ class FoundFrame:
     stamp: FrameStamp
     faces: tuple[TrackedFace, ...]
     crop_boxes: FloatArray  # [faces, 3] centre x, centre y, side, frame pixels
-    crops: FloatArray  # [faces, 3, 224, 224] RGB 0..1, or [0, 3, 224, 224] when no model reads crops
+    crops: FloatArray | DeviceArray  # [faces, 3, 224, 224] RGB 0..1, or [0, 3, 224, 224] when no model reads crops
 
 
 @dataclass(frozen=True, slots=True)
