@@ -48,15 +48,18 @@ class DeviceArray:
     def __init__(self, tensor: torch.Tensor) -> None:
         """`tensor` is the result of work already queued on the current stream."""
         self._tensor = tensor
-        self._event: torch.cuda.Event | None = None
-        if tensor.is_cuda:
-            self._event = torch.cuda.Event()
-            self._event.record(torch.cuda.current_stream(tensor.device))
+        self._event = _queued_now(tensor.device)
 
     @property
     def shape(self) -> tuple[int, ...]:
         """Shape of the tensor."""
         return tuple(self._tensor.shape)
+
+    def __getitem__(self, items: slice) -> "DeviceArray":
+        """Some of its items, in the same memory."""
+        part = DeviceArray.__new__(DeviceArray)
+        part._tensor, part._event = self._tensor[items], self._event
+        return part
 
     def here(self) -> torch.Tensor:
         """The tensor, for work that is queued on the current stream from now on."""
@@ -67,13 +70,23 @@ class DeviceArray:
         return self._tensor
 
 
+def _queued_now(device: torch.device) -> torch.cuda.Event | None:
+    """An event that ends with the work queued so far on the current stream; None on the CPU."""
+    if device.type != "cuda":
+        return None
+    event = torch.cuda.Event()  # type: ignore[no-untyped-call]
+    event.record(torch.cuda.current_stream(device))
+    return event
+
+
 @contextmanager
 def own_stream(device: torch.device) -> Iterator[None]:
     """Gives the calling thread a CUDA stream of its own on `device`; does nothing on the CPU."""
     if device.type != "cuda":
         yield
         return
-    with torch.cuda.device(device), torch.cuda.stream(torch.cuda.Stream(device)):
+    stream = torch.cuda.Stream(device)  # type: ignore[no-untyped-call]
+    with torch.cuda.device(device), torch.cuda.stream(stream):
         yield
 
 

@@ -9,7 +9,7 @@ import torch
 from models.device import CPU, DeviceArray
 from models.engines.engine import Batch
 from models.geometry import Float64Array, Image, crop_faces, letterbox, sample_regions
-from models.spec import CROP_SIZE, FloatArray
+from models.spec import FloatArray
 
 
 class Sampler(Protocol):
@@ -26,8 +26,9 @@ class Sampler(Protocol):
         RGB 0..255; see `geometry.sample_regions`."""
         ...
 
-    def crops(self, frame: Image | DeviceArray, boxes: FloatArray) -> FloatArray | DeviceArray:
-        """SMIRK's crops [B, 3, 224, 224], RGB 0..1, of the squares `boxes` [B, 3] of one frame."""
+    def crops(self, frames: Sequence[Image | DeviceArray], boxes: Sequence[FloatArray]) -> FloatArray | DeviceArray:
+        """SMIRK's crops of the squares `boxes[i]` [B_i, 3] of `frames[i]`, one after the other: [sum B, 3, 224, 224],
+        RGB 0..1; see `geometry.crop_faces`."""
         ...
 
 
@@ -46,14 +47,21 @@ class CpuSampler:
             [sample_regions(_in_memory(frame), of_frame, size) for frame, of_frame in zip(frames, regions, strict=True)]
         )
 
-    def crops(self, frame: Image | DeviceArray, boxes: FloatArray) -> FloatArray | DeviceArray:
+    def crops(self, frames: Sequence[Image | DeviceArray], boxes: Sequence[FloatArray]) -> FloatArray | DeviceArray:
         """See `Sampler`."""
-        if len(boxes) == 0:
-            return np.zeros((0, 3, CROP_SIZE, CROP_SIZE), np.float32)
-        return crop_faces(_in_memory(frame), boxes)
+        return np.concatenate(
+            [crop_faces(_in_memory(frame), of_frame) for frame, of_frame in zip(frames, boxes, strict=True)]
+        )
 
 
 def _in_memory(frame: Image | DeviceArray) -> Image:
-    if isinstance(frame, DeviceArray):
-        raise TypeError("a frame on a device came to the sampler of the CPU; open both for the same device")
-    return frame
+    return frame.here().numpy() if isinstance(frame, DeviceArray) else frame  # raises TypeError for one on a GPU
+
+
+def open_sampler(device: torch.device) -> Sampler:
+    """The sampler for frames on `device`; on the CPU, for frames that are NumPy arrays."""
+    if device.type == "cpu":
+        return CpuSampler()
+    from models.device_sampler import DeviceSampler  # needs nothing that a machine without a GPU should load
+
+    return DeviceSampler(device)

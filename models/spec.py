@@ -1,10 +1,13 @@
 """The contract between face models and everything that reads them: names, shapes, units, ranges."""
 
 from dataclasses import dataclass, fields
-from typing import Literal
+from typing import TYPE_CHECKING, Literal
 
 import numpy as np
 import numpy.typing as npt
+
+if TYPE_CHECKING:
+    import torch  # only for its type: this module is read by everything
 
 FloatArray = npt.NDArray[np.float32]
 
@@ -46,7 +49,7 @@ assert [f.name for f in fields(FlameParams)] == list(FLAME_LAYOUT)
 class FaceBatch:
     """What a face model may look at, for B faces from any frames of any sources."""
 
-    crops: FloatArray  # [B, 3, 224, 224] RGB 0..1, SMIRK's crop; [0, 3, 224, 224] when no model asked for crops
+    crops: "FloatArray | torch.Tensor"  # [B, 3, 224, 224] RGB 0..1, SMIRK's crop; B = 0 when no model asked for crops
     crop_boxes: FloatArray  # [B, 3] centre x, centre y, side of the crop's source square, frame pixels
     landmarks: FloatArray  # [B, 478, 3] MediaPipe landmarks, frame pixels; z in the same scale as x, smaller is nearer
     blendshapes: FloatArray  # [B, 52] MediaPipe blendshapes, 0..1, in the order of open_basis.BLENDSHAPE_NAMES
