@@ -1,16 +1,19 @@
 """What travels between the stages. Small, frozen, and named with units."""
 
 from dataclasses import dataclass
+from typing import TYPE_CHECKING, TypeAlias
 
 import numpy as np
 import numpy.typing as npt
 
-from models.device import DeviceArray
 from models.spec import Affect, FlameParams, FloatArray
+
+if TYPE_CHECKING:
+    from models.device import DeviceArray  # would load torch, for which a command's wrong arguments should not wait
 
 Pixels = npt.NDArray[np.uint8]
 """A picture, [H, W, 3] full-range RGB."""
-Picture = Pixels | DeviceArray
+Picture: TypeAlias = "Pixels | DeviceArray"
 """The same, in the CPU's memory or in a device's (uint8)."""
 
 
@@ -64,7 +67,7 @@ class FoundFrame:
     stamp: FrameStamp
     faces: tuple[TrackedFace, ...]
     crop_boxes: FloatArray  # [faces, 3] centre x, centre y, side, frame pixels
-    crops: FloatArray | DeviceArray  # [faces, 3, 224, 224] RGB 0..1, or [0, 3, 224, 224] when no model reads crops
+    crops: "FloatArray | DeviceArray"  # [faces, 3, 224, 224] RGB 0..1, or [0, 3, 224, 224] when no model reads crops
 
 
 @dataclass(frozen=True, slots=True)

@@ -20,8 +20,9 @@ else:
 class Decoded:
     """A picture, and how many before it were lost."""
 
-    rgb: Picture
-    """Upright, full range, in the stream's own matrix."""
+    rgb: "Picture | None"
+    """Upright, full range, in the stream's own matrix. None for a live stream's picture that came when there was no
+    room for it in the device's memory: it counts as dropped, for overload."""
     pts_s: float | None
     """Presentation time in the stream's own clock, seconds; None when it has none."""
     lost: int
@@ -31,15 +32,21 @@ class Decoded:
 class Decoder(Protocol):
     """The decoder of one stream. Belongs to one thread. Damaged data never raises: it costs pictures."""
 
-    description: str
-    """For people: `CPU`, `NVDEC`, `DALI`, or `CPU (why not the GPU)`."""
-    failures_in_a_row: int
-    """Packets refused since the last picture came out."""
+    @property
+    def description(self) -> str:
+        """For people: `CPU`, `NVDEC`, `DALI`, or `CPU (why not the GPU)`; of the last picture that came out."""
+        ...
 
-    def decode(self, packet: MediaPacket | None) -> Iterator[Decoded]:
+    @property
+    def failures_in_a_row(self) -> int:
+        """Packets refused since the last picture came out."""
+        ...
+
+    def decode(self, packet: MediaPacket | None) -> Iterator[Decoded | None]:
         """The pictures that `packet` completes, in presentation order; None gets the last ones at the end.
 
-        Read it to its end before the next call.
+        Read it to its end before the next call. It yields None now and then while a file's picture waits for room in
+        the device's memory, so that its reader can see whether to stop.
         """
         ...
 

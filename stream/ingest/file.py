@@ -12,8 +12,9 @@ from av.video.stream import VideoStream
 
 from stream.errors import SourceInvalid
 from stream.frame import Frame
-from stream.ingest.decode_cpu import CpuDecoder, Decoded, MediaPacket, RgbConverter, open_container
-from stream.ingest.source import ReportState, SourceState
+from stream.ingest.decode_cpu import CpuDecoding
+from stream.ingest.decoder import Decoded, Decoder, Decoding, MediaPacket
+from stream.ingest.source import ReportState, SourceState, online_reason
 from stream.ingest.timeline import OnDrop, Timeline, ignore_drops
 
 MAX_FAILURES_IN_A_ROW = 300
@@ -38,15 +39,18 @@ class FileSource:
         path: Path,
         *,
         name: str,
+        decoding: Decoding | None = None,
         on_drop: OnDrop = ignore_drops,
         wall_s: Callable[[], float] = time.time,
     ) -> None:
         """`wall_s` gives the start of the run, seconds since 1970, to which pts are added for `captured_ms`."""
         self.path = path
         self.name = name
+        self.decoder = ""
+        self._decoding = decoding or CpuDecoding()
         self._on_drop = on_drop
         self._wall_s = wall_s
-        with _open(path) as container:
+        with _open(path, CpuDecoding()) as container:  # nothing is decoded
             self.total_frames: int | None = _total_frames(container, _video_stream(container, path))
 
     def frames(self, stop: threading.Event, report: ReportState) -> Iterator[Frame]:
@@ -56,10 +60,9 @@ class FileSource:
         increase the previous plus 1 ms, and one that steps back by more than a second begins a new epoch.
         """
         report(SourceState.CONNECTING, f"opening {self.path}")
-        with _open(self.path) as container:
+        with _open(self.path, self._decoding) as container:
             stream = _video_stream(container, self.path)
-            decoder = CpuDecoder(stream, live=False)
-            converter = RgbConverter()
+            decoder = self._decoding.decoder(stream, live=False)
             rate = stream.guessed_rate or stream.average_rate
             timeline = Timeline(self.name, self._on_drop, interval_s=float(1 / rate) if rate else 0.04)
             reading = _Reading(self.path, container, stream)
@@ -67,14 +70,20 @@ class FileSource:
             for decoded in reading.pictures(decoder):
                 if stop.is_set():
                     return
+                if decoded is None:
+                    continue
                 timeline.dropped("decode_error", decoded.lost)
-                picture = decoded.picture
                 media_s += timeline.step(decoded.pts_s, None)
-                rgb = converter(picture)
-                height, width = rgb.shape[:2]
+                if decoded.rgb is None:
+                    timeline.dropped("overload", 1)
+                    continue
+                height, width = decoded.rgb.shape[:2]
+                self.decoder = decoder.description
                 if not published:
-                    report(SourceState.ONLINE, f"{stream.codec_context.name}, {width}x{height}")
-                yield Frame(timeline.stamp(round((started_s + media_s) * 1000), width, height), rgb)
+                    reason = online_reason(stream.codec_context.name, width, height, self.decoder)
+                    report(SourceState.ONLINE, reason)
+                yield Frame(timeline.stamp(round((started_s + media_s) * 1000), width, height), decoded.rgb)
+                del decoded  # its memory is not to be held while the next one waits for room
                 published += 1
             timeline.dropped("decode_error", decoder.lost_at_end() + reading.cut_packets)
             reading.check_end(published, self.total_frames)
@@ -93,7 +102,7 @@ class _Reading:
         self.cut_packets = 0
         """1 when the file ends inside a frame."""
 
-    def pictures(self, decoder: CpuDecoder) -> Iterator[Decoded]:
+    def pictures(self, decoder: Decoder) -> Iterator[Decoded | None]:
         """What decodes, until the end or the first thing that cannot be read."""
         cut: MediaPacket | None = None
         for packet in self._read():
@@ -157,7 +166,7 @@ class _Reading:
         return ""
 
 
-def _open(path: Path) -> InputContainer:
+def _open(path: Path, decoding: Decoding) -> InputContainer:
     try:
         with path.open("rb") as file:
             head = file.read(16)
@@ -171,7 +180,7 @@ def _open(path: Path) -> InputContainer:
         raise SourceInvalid(f"{path!s:.200} cannot be read, expected a video file ({error}); check the path") from error
     try:
         # 'file:' keeps names like '12:30.mp4' from being taken for a network address.
-        return open_container(f"file:{path}")
+        return decoding.open(f"file:{path}")
     except av.error.FFmpegError as error:
         raise SourceInvalid(f"{path} {_what_is_wrong(head)}") from error
 

@@ -6,6 +6,7 @@ from pathlib import Path
 from urllib.parse import urlsplit
 
 from stream.errors import ConfigError
+from stream.ingest.choose import ON_CPU, DecodingChoice
 from stream.ingest.file import FileSource
 from stream.ingest.rtsp import RtspSettings, RtspSource
 from stream.ingest.source import Source
@@ -26,11 +27,13 @@ def open_source(
     name: str | None = None,
     taken: Collection[str] = (),
     rtsp: RtspSettings | None = None,
+    decoding: DecodingChoice = ON_CPU,
     on_drop: OnDrop = ignore_drops,
 ) -> Source:
     """The file or camera that `spec` (a path or an rtsp:// or rtsps:// URL) names.
 
-    Without `name` it is called after the file, or the URL's host and path, with a number added when that is `taken`.
+    Without `name` it is called after the file, or the URL's host and
+    path, with a number added when that is `taken`.
     Raises ConfigError for a name or URL that cannot work, SourceInvalid for a file that is no video; cameras are
     first reached by `frames`.
     """
@@ -42,9 +45,9 @@ def open_source(
     elif name in taken:
         raise ConfigError(f"source name {name!r} is given twice; each source needs its own")
     if scheme is None:
-        return FileSource(Path(spec), name=name, on_drop=on_drop)
+        return FileSource(Path(spec), name=name, decoding=decoding.for_files, on_drop=on_drop)
     _check_url(spec)
-    return RtspSource(spec, name=name, settings=rtsp, on_drop=on_drop)
+    return RtspSource(spec, name=name, settings=rtsp, decoding=decoding.for_live, on_drop=on_drop)
 
 
 def source_name(spec: str, taken: Collection[str] = ()) -> str:

@@ -12,18 +12,14 @@ from pydantic import BaseModel, ConfigDict, Field, model_validator
 
 from stream.errors import SourceUnreachable
 from stream.frame import Frame
-from stream.ingest.decode_cpu import CpuDecoder, MediaPacket, RgbConverter, open_container
+from stream.ingest.decode_cpu import CpuDecoding
+from stream.ingest.decoder import Decoding, MediaPacket
 from stream.ingest.outage import Outage, Reason, classify
-from stream.ingest.source import ReportState, SourceState
+from stream.ingest.source import ReportState, SourceState, online_reason
 from stream.ingest.timeline import OnDrop, Timeline, ignore_drops
 from stream.redact import redact
 
-OpenContainer = Callable[[str, dict[str, str]], InputContainer]
 Wait = Callable[[threading.Event, float], bool]
-
-
-def _open_rtsp(url: str, options: dict[str, str]) -> InputContainer:
-    return open_container(url, options, demuxer="rtsp")
 
 
 class RtspSettings(BaseModel):
@@ -72,19 +68,20 @@ class RtspSource:
         *,
         name: str,
         settings: RtspSettings | None = None,
+        decoding: Decoding | None = None,
         on_drop: OnDrop = ignore_drops,
-        open_container: OpenContainer = _open_rtsp,
         monotonic_s: Callable[[], float] = time.monotonic,
         wall_s: Callable[[], float] = time.time,
         wait: Wait = threading.Event.wait,
         jitter: Callable[[], float] = random.random,
     ) -> None:
-        """`open_container` and the clocks, waiting and chance (0..1) after it are given by tests."""
+        """The clocks, waiting and chance (0..1) are given by tests."""
         self.name = name
+        self.decoder = ""
         self._url = url
         self._settings = settings or RtspSettings()
         self._on_drop = on_drop
-        self._open_container = open_container
+        self._decoding = decoding or CpuDecoding()
         self._monotonic_s = monotonic_s
         self._wall_s = wall_s
         self._wait = wait
@@ -138,7 +135,8 @@ class RtspSource:
             stream = container.streams.video[0]
             if stream.codec_context is None:
                 raise Outage(Reason.NO_PICTURE)  # a codec that this FFmpeg cannot decode
-            decoder, converter = CpuDecoder(stream, live=True), RgbConverter()
+            decoder = self._decoding.decoder(stream, live=True)
+            codec = stream.codec_context.name
             timeline.interval_s = float(1 / stream.guessed_rate) if stream.guessed_rate else 0.04
             online, key_frame_came = False, False
             picture_s = self._monotonic_s()
@@ -150,16 +148,20 @@ class RtspSource:
                     key_frame_came = key_frame_came or (packet is not None and packet.is_keyframe)
                     if not key_frame_came and packet is not None:
                         timeline.dropped("await_keyframe", 1)
-                    for decoded in decoder.decode(packet) if key_frame_came else ():
+                    for decoded in filter(None, decoder.decode(packet) if key_frame_came else ()):
                         timeline.dropped("decode_error", decoded.lost)
                         timeline.step(decoded.pts_s, arrived_s - picture_s)
-                        rgb = converter(decoded.picture)
-                        height, width = rgb.shape[:2]
-                        if not online:
-                            report(SourceState.ONLINE, f"{stream.codec_context.name}, {width}x{height}")
-                            online = True
-                        yield Frame(timeline.stamp(wall_ms, width, height), rgb)
                         picture_s = arrived_s
+                        if decoded.rgb is None:
+                            timeline.dropped("overload", 1)
+                            continue
+                        height, width = decoded.rgb.shape[:2]
+                        self.decoder = decoder.description
+                        if not online:
+                            report(SourceState.ONLINE, online_reason(codec, width, height, self.decoder))
+                            online = True
+                        yield Frame(timeline.stamp(wall_ms, width, height), decoded.rgb)
+                        del decoded  # its memory is not to be held while the next one is awaited
                     if arrived_s - picture_s > self._settings.picture_timeout_s:
                         raise Outage(Reason.NO_PICTURE)
             finally:
@@ -176,7 +178,7 @@ class RtspSource:
         }
         started_s = self._monotonic_s()
         try:
-            return self._open_container(self._url, options)
+            return self._decoding.open(self._url, options, demuxer="rtsp")
         except (OSError, av.error.FFmpegError) as error:
             silent = self._monotonic_s() - started_s >= settings.io_timeout_s
             raise Outage(classify(error, silent=silent)) from None  # the error quotes the URL with its password

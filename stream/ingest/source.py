@@ -31,6 +31,8 @@ class Source(Protocol):
     """Live sources keep only the freshest frames when the pipeline is slower; files wait."""
     total_frames: int | None
     """How many frames a file says it holds, for progress bars; None when unknown."""
+    decoder: str
+    """`Decoder.description` of the stream that is read; empty before its first picture."""
 
     def frames(self, stop: threading.Event, report: ReportState) -> Iterator[Frame]:
         """Every frame in presentation order, until the end, `stop`, or an error.
@@ -39,3 +41,9 @@ class Source(Protocol):
         Raises SourceInvalid or SourceUnreachable.
         """
         ...
+
+
+def online_reason(codec: str, width: int, height: int, decoder: str) -> str:
+    """What to say with ONLINE: `h264, 640x360, decoded by NVDEC`; plain decoding on the CPU goes without saying."""
+    how = {"CPU": ""}.get(decoder, f", decoded {'on the' if decoder.startswith('CPU') else 'by'} {decoder}")
+    return f"{codec}, {width}x{height}{how}"

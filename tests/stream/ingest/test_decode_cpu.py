@@ -9,7 +9,7 @@ import numpy.typing as npt
 import pytest
 from av.video.frame import VideoFrame
 
-from stream.ingest.decode_cpu import CpuDecoder, RgbConverter
+from stream.ingest.decode_cpu import CpuDecoder, CpuDecoding
 
 Rgb = npt.NDArray[np.uint8]
 COLOURS = [(235, 40, 40), (30, 200, 60), (40, 60, 230), (250, 250, 250), (5, 5, 5), (200, 120, 40), (128, 128, 128)]
@@ -55,11 +55,11 @@ def write(
 
 
 def decode(path: Path, *, live: bool = False) -> list[Rgb]:
-    with av.open(str(path)) as container:
+    with CpuDecoding().open(str(path)) as container:
         stream = container.streams.video[0]
-        decoder, converter, pictures = CpuDecoder(stream, live=live), RgbConverter(), []
+        decoder, pictures = CpuDecoding().decoder(stream, live=live), []
         for packet in container.demux(stream):
-            pictures += [converter(decoded.picture) for decoded in decoder.decode(packet if packet.size else None)]
+            pictures += [decoded.rgb for decoded in decoder.decode(packet if packet.size else None)]
         assert decoder.lost_at_end() == 0
     for rgb in pictures:
         assert rgb.dtype == np.uint8

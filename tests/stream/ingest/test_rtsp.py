@@ -17,6 +17,7 @@ from av.container import InputContainer
 
 from stream.errors import SourceUnreachable
 from stream.frame import Frame
+from stream.ingest.decode_cpu import CpuDecoding
 from stream.ingest.rtsp import RtspSettings, RtspSource
 from stream.ingest.source import SourceState
 from stream.redact import redact
@@ -229,6 +230,20 @@ def test_a_server_that_refuses_the_password(watch: Callable[..., Watched]) -> No
     assert "hunter2" not in str(watched.error)
 
 
+class LocalFiles(CpuDecoding):
+    """Opens the next of `paths`, or fails as it says, whatever address is asked for."""
+
+    def __init__(self, paths: list[Path | Exception]) -> None:
+        self._paths = paths
+
+    def open(self, url: str, options: dict[str, str] | None = None, *, demuxer: str | None = None) -> InputContainer:
+        assert (url, (options or {})["timeout"], demuxer) == ("rtsp://cam/live", "5000000", "rtsp")
+        path = self._paths.pop(0)
+        if isinstance(path, Exception):
+            raise path
+        return super().open(str(path))
+
+
 class Scripted:
     """Connections that are local files, and clocks that only move when told: the rest is the real thing."""
 
@@ -244,8 +259,8 @@ class Scripted:
             "rtsp://cam/live",
             name="cam",
             settings=settings or RtspSettings(),
+            decoding=LocalFiles(self._paths),
             on_drop=lambda *drop: self.drops.append(drop),
-            open_container=self._open,
             monotonic_s=self._monotonic_s,
             wait=self._wait,
             jitter=lambda: 1.0,
@@ -253,13 +268,6 @@ class Scripted:
 
     def play(self) -> list[Frame]:
         return list(self._source.frames(self._stop, lambda *state: self.states.append(state)))
-
-    def _open(self, url: str, options: dict[str, str]) -> InputContainer:
-        assert (url, options["timeout"]) == ("rtsp://cam/live", "5000000")
-        path = self._paths.pop(0)
-        if isinstance(path, Exception):
-            raise path
-        return av.open(str(path))
 
     def _monotonic_s(self) -> float:
         self.now_s += self._frame_s  # asked once for each packet
