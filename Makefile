@@ -40,6 +40,7 @@ COMPILE = $(UV) pip compile --quiet --universal --python-version 3.11 --generate
 lock: $(UV)
 	$(COMPILE) --upgrade -o requirements.lock
 	$(COMPILE) --extra dev --constraint requirements.lock -o requirements-dev.lock
+	$(COMPILE) --extra gpu --constraint requirements.lock --overrides docker/lock-overrides.txt -o requirements-gpu.lock
 
 clean:
 	rm -rf .venv build dist demo-out .mypy_cache .pytest_cache .ruff_cache

@@ -1,0 +1,1 @@
+"""What the person who runs flamestream needs besides the run itself."""
