@@ -10,7 +10,7 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from models.geometry import Float64Array, Image, from_letterbox, letterbox, overlap
+from models.geometry import Float64Array, from_letterbox, overlap
 from models.spec import FloatArray
 from models.tflite import Graph
 
@@ -71,11 +71,6 @@ def anchor_centres() -> Tensor:
         y, x = torch.meshgrid(centre, centre, indexing="ij")
         grids.append(torch.stack([x, y], dim=2).reshape(-1, 2).repeat_interleave(per_cell, dim=0))
     return torch.cat(grids)
-
-
-def detector_input(rgb: Image) -> FloatArray:
-    """The network's input [3, 128, 128] for a frame."""
-    return letterbox(rgb, INPUT_SIZE)
 
 
 def decode(boxes: FloatArray, scores: FloatArray, width: int, height: int, min_score: float) -> list[Detection]:

@@ -8,7 +8,7 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from models.geometry import Float64Array, Image, bounding_boxes, sample_regions
+from models.geometry import Float64Array, bounding_boxes
 from models.spec import FloatArray
 from models.tflite import Graph
 
@@ -65,11 +65,6 @@ class Blendshapes(nn.Module):
         """`landmarks` [B, 478, 3] in frame pixels (its scale and place cancel out) to blendshapes [B, 52], 0..1."""
         (blendshapes,) = self.network(landmarks[:, :, :2].index_select(1, self.points))
         return torch.as_tensor(blendshapes)
-
-
-def mesh_input(rgb: Image, regions: Float64Array) -> FloatArray:
-    """The landmark network's input [B, 3, 256, 256] for regions [B, 5] of one frame."""
-    return sample_regions(rgb, regions, INPUT_SIZE)
 
 
 def landmark_regions(landmarks: FloatArray) -> Float64Array:

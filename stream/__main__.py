@@ -37,7 +37,14 @@ RedisUrl = Annotated[
 ]
 Prefix = Annotated[str | None, typer.Option("--prefix", help="First part of every Redis key. \\[flamestream]")]
 AsJson = Annotated[bool, typer.Option("--json", help="Machine-readable output on standard output.")]
-Engine = Annotated[str | None, typer.Option("--engine", help="openvino (compiled) or torch (eager). \\[openvino]")]
+Engine = Annotated[
+    str | None,
+    typer.Option("--engine", help="auto, openvino, torch (eager), inductor, tensorrt or tensorrt-rtx. \\[auto]"),
+]
+Precision = Annotated[str | None, typer.Option("--precision", help="auto, f32, f16, bf16, int8 or fp8. \\[auto]")]
+Device = Annotated[
+    str | None, typer.Option("--device", help="auto (a GPU if there is one), cpu, cuda, cuda:1. \\[auto]")
+]
 
 
 class ConsoleHandler(logging.Handler):
@@ -62,7 +69,13 @@ def run(
     prefix: Prefix = None,
     face_model: Annotated[str | None, typer.Option(help="mediapipe or smirk. \\[mediapipe]")] = None,
     checkpoint: Annotated[Path | None, typer.Option(help="SMIRK checkpoint (SMIRK_em1.pt).")] = None,
+    device: Device = None,
     engine: Engine = None,
+    precision: Precision = None,
+    ingest: Annotated[
+        str | None,
+        typer.Option(help="What decodes: auto, cpu, nvdec, or gop (DALI, whole groups of pictures). \\[auto]"),
+    ] = None,
     config: Annotated[Path | None, typer.Option(help="TOML file with any of the settings.")] = None,
     as_json: AsJson = False,
 ) -> None:
@@ -80,7 +93,10 @@ def run(
             "prefix": prefix,
             "face_model": face_model,
             "checkpoint": checkpoint,
+            "device": device,
             "engine": engine,
+            "precision": precision,
+            "ingest": ingest,
         },
     )
     from stream.report import run_with_progress  # after the settings: it loads torch, and typing errors should not wait
@@ -121,6 +137,18 @@ def demo(
     from stream.demo.demo import run_demo
 
     run_demo(console, out=out, clip=clip, redis=redis, engine=engine)
+
+
+@app.command(epilog="Examples:  [bold]flamestream doctor[/]   |   [bold]flamestream doctor --json[/]")
+def doctor(redis: RedisUrl = None, as_json: AsJson = False) -> None:
+    """Tell what works on this machine, what to install for the rest, and what a run would use.
+
+    Exit code 1: a run would not work here.
+    """
+    from stream.ops.doctor import run_doctor
+
+    if not run_doctor(console, redis=redis, as_json=as_json):
+        raise typer.Exit(EXIT_FAILED)
 
 
 def main() -> None:

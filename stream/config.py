@@ -55,8 +55,19 @@ class RunSettings(BaseModel):
     """What turns a face into FLAME parameters."""
     checkpoint: Path | None = None
     """SMIRK checkpoint, for face_model = "smirk"."""
-    engine: Literal["openvino", "torch"] = "openvino"
-    """What runs the networks: compiled, or eager PyTorch for comparison."""
+    device: str = Field(default="auto", pattern=r"^(auto|cpu|cuda(:\d+)?)$")
+    """Where pixels and networks live: auto (the first GPU, else the CPU), cpu, cuda or cuda:1."""
+    engine: Literal["auto", "openvino", "torch", "inductor", "tensorrt", "tensorrt-rtx"] = "auto"
+    """What runs the networks. auto: openvino on the CPU; on a GPU tensorrt, or inductor where that is not installed."""
+    precision: Literal["auto", "f32", "f16", "bf16", "int8", "fp8"] = "auto"
+    """What the face model's networks compute in. auto: f32 on the CPU, f16 on a GPU. Refused when results differ."""
+    ingest: Literal["auto", "cpu", "nvdec", "gop"] = "auto"
+    """What decodes: cpu; nvdec, picture by picture; gop, whole groups of pictures by DALI.
+
+    auto: the CPU without a GPU; with one, DALI for files and nvdec for cameras.
+    """
+    gpu_memory_mib: int | None = Field(default=None, ge=1)
+    """Most memory for decoded pictures on the GPU, over all sources; by default a quarter of what is free."""
     faces: FaceSettings = FaceSettings()
     rtsp: RtspSettings = RtspSettings()
     smoothing: SmoothingSettings = SmoothingSettings()

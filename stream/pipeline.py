@@ -8,13 +8,18 @@
       |     channel: WAIT
     emit    smooth -> event -> sink                                   stream/emit
 
+On a GPU pixels stay there: each stage queues its work on a CUDA stream of its own, and only numbers come back.
 A source that fails ends alone. A stage that fails ends the run with its error.
 """
 
 import threading
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from functools import partial
 
+import torch
+
+from models.device import own_stream
 from stream.channel import Channel, Overflow, collect
 from stream.emit.emitter import Emitter
 from stream.emit.schema import EmotionEvent
@@ -51,6 +56,11 @@ class Limits:
     drain_s: float = 5.0
     """How long frames already read may take to be published after `stop`; then they are given up and counted."""
 
+    @classmethod
+    def on(cls, device: torch.device) -> "Limits":
+        """Those for networks on `device`: a GPU gains from wide batches, and what waits for them are crops."""
+        return cls() if device.type == "cpu" else cls(found_frames=256, analysed_frames=512, infer_batch=128)
+
 
 class Pipeline:
     """Runs sources to their end, or until `stop`."""
@@ -85,7 +95,7 @@ class Pipeline:
 
     def run(self) -> None:
         """Process every source to its end. Raises the first error of a stage; source errors go to `failures`."""
-        stages = Stages(self._abort)
+        stages = Stages(self._abort, partial(own_stream, self.finder.sampler.device))
         for source, decoded in zip(self.sources, self._decoded, strict=True):
             self.ledger.open(source.name)
             stages.start(f"read {source.name}", lambda s=source, d=decoded: self._read(s, d))  # type: ignore[misc]
@@ -117,6 +127,7 @@ class Pipeline:
                     break
                 self.ledger.received(source.name)
                 decoded.put(frame)
+                del frame  # not kept while waiting for the next one
         except SourceError as failed:
             self.failures[source.name] = error = failed
         decoded.put_past_limit(EndOfSource(source.name, None if error is None else str(error)))
@@ -124,22 +135,23 @@ class Pipeline:
 
     def _find(self) -> None:
         while batch := collect(self._decoded, self.limits.batch_deadline_s):
-            frames = [item for item in batch if isinstance(item, Frame)]
-            if frames:
-                with self.times.measure("find", len(frames)):
-                    faces = self.finder.find(frames)
-                with self.times.measure("crop", len(frames)):
-                    with_crops = self.analyser.face_model.needs_crops
-                    found = [
-                        cut_out(f, tracked, with_crops=with_crops) for f, tracked in zip(frames, faces, strict=True)
-                    ]
-                for frame in found:
-                    self._found.put(frame)
-            for item in batch:
-                if isinstance(item, EndOfSource):
-                    self.finder.end(item.source)
-                    self._found.put(item)
+            self._find_faces(batch)
+            batch.clear()  # the memory of pictures is scarce on a GPU: none are kept while waiting for more
         self._found.close()
+
+    def _find_faces(self, batch: Sequence[Frame | EndOfSource]) -> None:
+        frames = [item for item in batch if isinstance(item, Frame)]
+        if frames:
+            with self.times.measure("find", len(frames)):
+                faces = self.finder.find(frames)
+            with self.times.measure("crop", len(frames)):
+                found = cut_out(frames, faces, self.finder.sampler if self.analyser.face_model.needs_crops else None)
+            for frame in found:
+                self._found.put(frame)
+        for item in batch:
+            if isinstance(item, EndOfSource):
+                self.finder.end(item.source)
+                self._found.put(item)
 
     def _infer(self) -> None:
         while batch := self._found.get_batch(self.limits.infer_batch):

@@ -112,9 +112,11 @@ def run_with_progress(
 def summary(report: RunReport) -> Table:
     """The accounts of a run: every frame of every source."""
     title = f"{report.seconds:.1f} s, {report.frames_per_second:.0f} frames/s, face model {report.face_model}"
-    table = Table("source", "received", "published", "no face", "dropped", "ended", title=title)
+    table = Table("source", "decoded by", "received", "published", "no face", "dropped", "ended", title=title)
     for name, source in report.sources.items():
         dropped = ", ".join(f"{count} {reason}" for reason, count in source.dropped.items()) or "0"
         counts = (str(source.received), str(source.published), str(source.no_face), dropped)
-        table.add_row(name, *counts, source.error or "well", style=None if source.error is None else "red")
+        table.add_row(
+            name, source.decoder, *counts, source.error or "well", style=None if source.error is None else "red"
+        )
     return table

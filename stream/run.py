@@ -1,6 +1,5 @@
 """One run: builds the pipeline that the settings ask for, runs it, and accounts for every frame."""
 
-import logging
 import threading
 import time
 from collections.abc import Callable, Iterator
@@ -8,29 +7,25 @@ from contextlib import contextmanager
 from dataclasses import asdict, dataclass
 from functools import partial
 
-from models.assets import fetch
+import torch
+
+from models.device import MemoryBudget, open_device
 from models.engines.threads import share_cores
-from models.face_model import FaceModel
-from models.heads import PrototypeHead
-from models.mediapipe_face import open_mediapipe_face
 from stream.config import RunSettings
 from stream.emit.embedded import EmbeddedServer
 from stream.emit.emitter import Emitter
 from stream.emit.event import EventMaker, Provenance, new_run_id
 from stream.emit.redis_sink import RedisSink
 from stream.errors import SourceError
-from stream.faces.find import FaceFinder
-from stream.faces.infer import Analyser
-from stream.faces.networks import open_face_engines
 from stream.frame import Frame
+from stream.ingest.choose import DecodingChoice, choose_decoding
 from stream.ingest.open import open_source, source_name
 from stream.ingest.source import ReportState, Source
 from stream.ledger import Ledger
+from stream.load import Networks, load_networks, targets
 from stream.pipeline import Limits, Observer, Pipeline
 from stream.redact import redact
 from stream.timing import StageTimes
-
-log = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,6 +36,8 @@ class SourceReport:
     published: int
     no_face: int
     dropped: dict[str, int]
+    decoder: str
+    """What decoded it: `CPU`, `NVDEC`, `DALI`, or `CPU (why not the GPU)`; empty when no picture came."""
     error: str | None
 
 
@@ -52,6 +49,11 @@ class RunReport:
     redis: str
     face_model: str
     head: str
+    device: str
+    engine: str
+    precision: str
+    picture_memory_mib: float | None
+    """Most memory that decoded pictures took on the device at once; None on the CPU."""
     seconds: float
     frames_per_second: float
     stage_ms: dict[str, float]
@@ -67,33 +69,7 @@ class RunReport:
         return asdict(self)
 
 
-@dataclass(frozen=True, slots=True)
-class Networks:
-    """Everything that computes, loaded once and usable for several runs."""
-
-    finder: Callable[[], FaceFinder]
-    """Makes a finder with no memory of earlier frames."""
-    analyser: Analyser
-
-
-def load_networks(settings: RunSettings) -> Networks:
-    """Fetch, compile and load what the settings name. Raises AssetError, CheckpointError, EngineError."""
-    log.info("loading networks")
-    task = fetch("face_landmarker")
-    mediapipe = open_mediapipe_face(task)
-    engines = open_face_engines(task, settings.engine)
-    face_model: FaceModel = mediapipe
-    if settings.face_model == "smirk":
-        from models.smirk import open_smirk  # here, since timm takes seconds to import
-
-        assert settings.checkpoint is not None  # RunSettings refuses smirk without one
-        face_model = open_smirk(settings.checkpoint, runtime=settings.engine)
-    head = PrototypeHead()
-    head_model = None if face_model.basis == head.basis else mediapipe
-    return Networks(
-        finder=partial(FaceFinder, engines, **settings.faces.model_dump()),
-        analyser=Analyser(engines.blendshapes, face_model, head, head_model),
-    )
+OpenSources = Callable[[RunSettings, Ledger, DecodingChoice], list[Source]]
 
 
 def execute(
@@ -103,11 +79,18 @@ def execute(
     limits: Limits | None = None,
     observer: Observer | None = None,
     on_start: Callable[[str, list[Source], Pipeline], None] | None = None,
+    opener: OpenSources | None = None,
 ) -> RunReport:
-    """Process every source to its end. `on_start` is told the Redis URL, the sources and the pipeline."""
+    """Process every source to its end. `on_start` is told the Redis URL, the sources and the pipeline.
+
+    `opener`: opens the sources, for a caller whose sources no setting can name.
+    """
     ledger = Ledger()
+    device = open_device(settings.device)
+    targets(settings, device)
     # Sources and server come before the networks, which take longest: what is wrong with them should be told at once.
-    sources = open_sources(settings, ledger)
+    budget = MemoryBudget(picture_memory(settings, device))
+    sources = (opener or open_sources)(settings, ledger, choose_decoding(settings.ingest, device, budget))
     run_id, times = new_run_id(), StageTimes()
     with redis_url(settings) as url:
         sink = RedisSink(
@@ -120,25 +103,36 @@ def execute(
         )
         with sink:
             networks = networks or load_networks(settings)
-            share_cores(settings.engine)
+            share_cores(networks.target.runtime)
             analyser = networks.analyser
             maker = EventMaker(Provenance.of(analyser.face_model, analyser.head), settings.smoothing, run_id)
             emitter = Emitter(sink, maker, ledger)
             pipeline = Pipeline(
-                sources, networks.finder(), analyser, emitter, ledger, times=times, limits=limits, observer=observer
+                sources,
+                networks.finder(),
+                analyser,
+                emitter,
+                ledger,
+                times=times,
+                limits=limits or Limits.on(device),
+                observer=observer,
             )
             if on_start is not None:
                 on_start(url, sources, pipeline)
             started_s = time.perf_counter()
             pipeline.run()
             elapsed_s = time.perf_counter() - started_s
-    reports = {source.name: _source_report(source.name, pipeline, ledger) for source in sources}
+    reports = {source.name: _source_report(source, pipeline, ledger) for source in sources}
     frames = sum(report.published + report.no_face for report in reports.values())
     return RunReport(
         run=run_id,
         redis=redact(url),
         face_model=analyser.face_model.name,
         head=analyser.head.name,
+        device=str(device) if device.type == "cpu" else torch.cuda.get_device_name(device),
+        engine=networks.target.runtime,
+        precision=networks.target.precision,
+        picture_memory_mib=round(budget.peak_bytes / 2**20, 1) if budget.peak_bytes else None,
         seconds=round(elapsed_s, 3),
         frames_per_second=round(frames / elapsed_s, 2),
         stage_ms={stage: round(ms, 3) for stage, ms in times.medians_ms().items()},
@@ -146,7 +140,17 @@ def execute(
     )
 
 
-def open_sources(settings: RunSettings, ledger: Ledger) -> list[Source]:
+def picture_memory(settings: RunSettings, device: torch.device) -> int:
+    """Bytes that decoded pictures may take on the device: what the settings say, or a quarter of what is free."""
+    if settings.gpu_memory_mib is not None:
+        return settings.gpu_memory_mib * 2**20
+    if device.type == "cpu":
+        return 2**30
+    free, _ = torch.cuda.mem_get_info(device)
+    return int(free) // 4
+
+
+def open_sources(settings: RunSettings, ledger: Ledger, decoding: DecodingChoice) -> list[Source]:
     """The sources of the settings, each with a name of its own; a file that is no video fails later, and alone.
 
     Raises ConfigError.
@@ -157,7 +161,9 @@ def open_sources(settings: RunSettings, ledger: Ledger) -> list[Source]:
         name = wanted.name or source_name(spec, taken)
         lost = partial(ledger.lost_in_source, name)
         try:
-            sources.append(open_source(spec, name=name, taken=taken, rtsp=settings.rtsp, on_drop=lost))
+            sources.append(
+                open_source(spec, name=name, taken=taken, rtsp=settings.rtsp, decoding=decoding, on_drop=lost)
+            )
         except SourceError as error:
             sources.append(BrokenSource(name, error))
     return sources
@@ -168,6 +174,7 @@ class BrokenSource:
 
     live = False
     total_frames: int | None = None
+    decoder = ""
 
     def __init__(self, name: str, error: SourceError) -> None:
         self.name = name
@@ -188,13 +195,14 @@ def redis_url(settings: RunSettings) -> Iterator[str]:
         yield server.url
 
 
-def _source_report(name: str, pipeline: Pipeline, ledger: Ledger) -> SourceReport:
-    account = ledger.account(name)
-    failure: SourceError | None = pipeline.failures.get(name)
+def _source_report(source: Source, pipeline: Pipeline, ledger: Ledger) -> SourceReport:
+    account = ledger.account(source.name)
+    failure: SourceError | None = pipeline.failures.get(source.name)
     return SourceReport(
         received=account.received,
         published=account.published,
         no_face=account.no_face,
         dropped=dict(account.dropped),
+        decoder=source.decoder,
         error=None if failure is None else str(failure),
     )

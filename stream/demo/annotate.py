@@ -33,6 +33,7 @@ def write_video(clip: Path, recording: Recording, out: Path) -> Iterator[int]:
         stream.pix_fmt = "yuv420p"
         frames = FileSource(clip, name="again").frames(threading.Event(), lambda state, reason: None)
         for written, frame in enumerate((f for f in frames if f.stamp.seq in seen), start=1):
+            assert isinstance(frame.rgb, np.ndarray)  # decoded on the CPU
             picture = draw_frame(frame.rgb, recording.frames[: seen[frame.stamp.seq] + 1])
             if written == 1:
                 stream.height, stream.width = picture.shape[:2]

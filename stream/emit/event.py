@@ -127,10 +127,11 @@ class EventMaker:
         return tuple(self._track_ended(source, t.track, t.epoch, at_ms, "the source ended") for t in ended)
 
     def _check(self, stamp: FrameStamp, face: AnalysedFace) -> None:
-        finite = math.isfinite(face.affect.valence) and math.isfinite(face.affect.arousal)
         params = face.params
         arrays = (params.expression, params.pose, params.jaw, params.eyelids, params.camera, params.shape)
-        if not (finite and all(bool(np.isfinite(array).all()) for array in arrays)):
+        # One sum tells as much as looking at each number: float32 numbers cannot add up to infinity in float64.
+        total = face.affect.valence + face.affect.arousal + float(np.concatenate(arrays, dtype=np.float64).sum())
+        if not math.isfinite(total):
             raise EngineError(
                 f"frame {stamp.seq} of {stamp.source}, track {face.face.track}: {self.provenance.model} or "
                 f"{self.provenance.head} gave a value that is not a number; try the reference engine, --engine torch"

@@ -1,16 +1,23 @@
 """Finds and follows the faces of many sources: networks batched over faces and sources, one tracker a source."""
 
 import functools
+import itertools
 from collections.abc import Sequence
 
 import numpy as np
 
 from models import blaze_face, face_mesh
 from models.geometry import Float64Array, regions_to_frame
+from models.sampler import CpuSampler, Sampler
 from models.spec import FloatArray
 from stream.faces.networks import FaceEngines
 from stream.faces.track import Tracker
 from stream.frame import Frame, FrameStamp, Pixels, TrackedFace
+
+Seen = tuple[FloatArray, FloatArray, Float64Array]
+"""Landmarks [R, 478, 3] in frame pixels, presence [R], and regions [R, 5] to look at in the next frame."""
+
+NOTHING: Seen = (np.empty((0, face_mesh.LANDMARKS, 3), np.float32), np.empty(0, np.float32), np.empty((0, 5)))
 
 
 class FaceFinder:
@@ -19,6 +26,7 @@ class FaceFinder:
     def __init__(
         self,
         engines: FaceEngines,
+        sampler: Sampler | None = None,
         *,
         max_faces: int = 10,
         detect_every_s: float = 0.5,
@@ -26,8 +34,12 @@ class FaceFinder:
         min_presence: float = face_mesh.MIN_PRESENCE,
         max_gap_s: float = 1.0,
     ) -> None:
-        """`min_detection`: least detector score of a new face; the others are those of `Tracker`."""
+        """`sampler`: reads the frames' pixels, on the device where they are; by default the CPU's.
+
+        `min_detection`: least detector score of a new face; the others are those of `Tracker`.
+        """
         self._engines = engines
+        self.sampler: Sampler = sampler or CpuSampler()
         self._min_detection = min_detection
         self._new_tracker = functools.partial(
             Tracker,
@@ -88,7 +100,8 @@ class FaceFinder:
         """Regions [D, 5] of the faces in each frame, best first."""
         if not frames:
             return []
-        boxes, scores = self._engines.detector(np.stack([blaze_face.detector_input(frame.rgb) for frame in frames]))
+        pixels = self.sampler.letterboxes([frame.rgb for frame in frames], blaze_face.INPUT_SIZE)
+        boxes, scores = self._engines.detector(pixels)
         return [
             blaze_face.detection_regions(
                 blaze_face.decode(boxes[i], scores[i], frame.stamp.width, frame.stamp.height, self._min_detection)
@@ -96,14 +109,16 @@ class FaceFinder:
             for i, frame in enumerate(frames)
         ]
 
-    def _see(self, frames: Sequence[Frame], regions: Sequence[Float64Array]) -> list[tuple[FloatArray, FloatArray]]:
-        """Landmarks [R, 478, 3] in frame pixels and presence [R] in the regions [R, 5] of each frame."""
-        counts = [len(of_frame) for of_frame in regions]
-        if not any(counts):
-            nothing = np.empty((0, face_mesh.LANDMARKS, 3), np.float32), np.empty(0, np.float32)
-            return [nothing] * len(frames)
-        pixels = np.concatenate([face_mesh.mesh_input(f.rgb, r) for f, r in zip(frames, regions, strict=True)])
+    def _see(self, frames: Sequence[Frame], regions: Sequence[Float64Array]) -> list[Seen]:
+        """What the landmark network sees in the regions [R, 5] of each frame."""
+        ends = list(itertools.accumulate(len(of_frame) for of_frame in regions))
+        if not ends or ends[-1] == 0:
+            return [NOTHING] * len(frames)
+        pixels = self.sampler.regions([frame.rgb for frame in frames], regions, face_mesh.INPUT_SIZE)
         points, presence = self._engines.landmarks(pixels)
         landmarks = regions_to_frame(points, np.concatenate(regions))
-        ends = np.cumsum(counts)[:-1]
-        return list(zip(np.split(landmarks, ends), np.split(presence, ends), strict=True))
+        next_regions = face_mesh.landmark_regions(landmarks)  # of all faces together: NumPy's cost is by the call
+        return [
+            (landmarks[start:end], presence[start:end], next_regions[start:end])
+            for start, end in itertools.pairwise([0, *ends])
+        ]

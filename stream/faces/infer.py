@@ -3,10 +3,13 @@
 from collections.abc import Sequence
 
 import numpy as np
+import torch
 
-from models.engines.engine import Engine
+from models.device import DeviceArray
+from models.engines.engine import Batch, Engine
 from models.face_model import AffectHead, FaceModel
-from models.spec import Affect, FaceBatch, FlameParams
+from models.spec import Affect, FaceBatch, FlameParams, FloatArray
+from stream.faces.crop import NO_CROPS
 from stream.frame import AnalysedFace, AnalysedFrame, FoundFrame
 
 
@@ -39,11 +42,20 @@ class Analyser:
         landmarks = np.stack([face.landmarks for face in faces]) if faces else np.empty((0, 478, 3), np.float32)
         (blendshapes,) = self._blendshapes(landmarks)
         return FaceBatch(
-            crops=np.concatenate([frame.crops for frame in frames]),
+            crops=_joined([frame.crops for frame in frames if frame.faces]),
             crop_boxes=np.concatenate([frame.crop_boxes for frame in frames]),
             landmarks=landmarks,
             blendshapes=blendshapes,
         )
+
+
+def _joined(crops: Sequence[FloatArray | DeviceArray]) -> Batch:
+    """All crops in one batch, where they are; frames without faces have theirs in the CPU's memory."""
+    on_device = [array.here() for array in crops if isinstance(array, DeviceArray)]
+    if on_device:
+        return torch.cat(on_device)
+    in_memory = [array for array in crops if not isinstance(array, DeviceArray)]
+    return np.concatenate(in_memory) if in_memory else NO_CROPS
 
 
 def _split(

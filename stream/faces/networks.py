@@ -10,9 +10,9 @@ import torch
 
 from models import blaze_face, face_mesh
 from models.blaze_face import BlazeFace
-from models.engines.engine import Engine
+from models.engines.engine import Engine, Target
 from models.errors import AssetCorrupt, AssetUnavailable
-from models.export import Runtime, load_or_build
+from models.export import DEFAULT, load_or_build
 from models.face_mesh import Blendshapes, FaceMesh
 from models.tflite import Graph, import_graph
 
@@ -30,7 +30,7 @@ class FaceEngines:
     blendshapes: Engine  # models.face_mesh.Blendshapes
 
 
-def open_face_engines(task_file: Path, runtime: Runtime = "openvino") -> FaceEngines:
+def open_face_engines(task_file: Path, target: Target = DEFAULT) -> FaceEngines:
     """Compiles the three networks of a face_landmarker task. Raises AssetCorrupt, GraphError or EngineError."""
     detector, landmarks, blendshapes = _read_graphs(task_file)
     random = torch.Generator().manual_seed(0)
@@ -39,7 +39,7 @@ def open_face_engines(task_file: Path, runtime: Runtime = "openvino") -> FaceEng
         return (torch.rand(2, 3, size, size, generator=random) * 255,)
 
     points = (torch.rand(2, face_mesh.LANDMARKS, 3, generator=random) * 500,)
-    build = functools.partial(load_or_build, runtime=runtime)
+    build = functools.partial(load_or_build, target=target)
     return FaceEngines(
         build("face_detector", BlazeFace(detector).eval(), pixels(blaze_face.INPUT_SIZE)),
         build("face_landmarks", FaceMesh(landmarks).eval(), pixels(face_mesh.INPUT_SIZE)),

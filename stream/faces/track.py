@@ -8,7 +8,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from models.face_mesh import MIN_PRESENCE, landmark_regions
+from models.face_mesh import MIN_PRESENCE
 from models.geometry import Float64Array, bounding_boxes, overlap, region_boxes
 from models.spec import FloatArray
 from stream.frame import FrameStamp
@@ -24,6 +24,7 @@ class Track:
 
     number: int
     landmarks: FloatArray  # [478, 3] frame pixels
+    region: Float64Array  # [5] where to look for it in the next frame
     presence: float  # 0..1
     is_new: bool
 
@@ -64,15 +65,15 @@ class Tracker:
         self._lost_one = False
         if not self.tracks:
             return NO_REGIONS
-        return landmark_regions(np.stack([track.landmarks for track in self.tracks]))
+        return np.stack([track.region for track in self.tracks])
 
-    def follow(self, landmarks: FloatArray, presence: FloatArray) -> None:
-        """Takes what the landmark network saw in the regions of `start`: [T, 478, 3] and [T].
+    def follow(self, landmarks: FloatArray, presence: FloatArray, regions: Float64Array) -> None:
+        """Takes what the landmark network saw in the regions of `start`: [T, 478, 3], [T], and `landmark_regions`.
 
         A face below `min_presence` is lost, and so is the younger of two tracks that have come to follow one face.
         """
-        for track, points, present in zip(self.tracks, landmarks, presence.tolist(), strict=True):
-            track.landmarks, track.presence, track.is_new = points, present, False
+        for track, points, present, region in zip(self.tracks, landmarks, presence.tolist(), regions, strict=True):
+            track.landmarks, track.region, track.presence, track.is_new = points, region, present, False
         before = len(self.tracks)
         self.tracks = self._distinct([track for track in self.tracks if track.presence >= self.min_presence])
         self._lost_one = len(self.tracks) < before
@@ -87,16 +88,16 @@ class Tracker:
         """Of the detector's regions [D, 5], best first, those where nobody is followed yet, as many as may be."""
         self._looked_s = self._pts_s
         if self.tracks and len(regions):
-            known = landmark_regions(np.stack([track.landmarks for track in self.tracks]))
+            known = np.stack([track.region for track in self.tracks])
             regions = regions[overlap(region_boxes(regions), region_boxes(known)).max(axis=1) <= SAME_FACE]
         return regions[: self.max_faces - len(self.tracks)]
 
-    def admit(self, landmarks: FloatArray, presence: FloatArray) -> None:
-        """Begins tracks for what the landmark network saw in the regions of `unknown`: [D, 478, 3] and [D]."""
-        for points, present in zip(landmarks, presence.tolist(), strict=True):
+    def admit(self, landmarks: FloatArray, presence: FloatArray, regions: Float64Array) -> None:
+        """Begins tracks for what the landmark network saw in the regions of `unknown`; arguments as in `follow`."""
+        for points, present, region in zip(landmarks, presence.tolist(), regions, strict=True):
             if present < self.min_presence:
                 continue
-            newcomer = Track(self._next_number, points, present, is_new=True)
+            newcomer = Track(self._next_number, points, region, present, is_new=True)
             if len(self._distinct([*self.tracks, newcomer])) > len(self.tracks):
                 self.tracks.append(newcomer)
                 self._next_number += 1

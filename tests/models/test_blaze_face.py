@@ -13,6 +13,7 @@ import torch
 from PIL import Image
 
 from models.blaze_face import (
+    INPUT_SIZE,
     MIN_OVERLAP,
     MIN_SCORE,
     BlazeFace,
@@ -20,9 +21,9 @@ from models.blaze_face import (
     anchor_centres,
     decode,
     detection_regions,
-    detector_input,
     merge_overlapping,
 )
+from models.geometry import letterbox
 from models.tflite import import_graph
 
 FloatArray = npt.NDArray[np.float32]
@@ -43,7 +44,7 @@ def detect(graph: bytes) -> Detect:
 
     def run(rgb: Pixels) -> list[Detection]:
         with torch.inference_mode():
-            boxes, scores = network(torch.from_numpy(detector_input(rgb).copy())[None])
+            boxes, scores = network(torch.from_numpy(letterbox(rgb, INPUT_SIZE).copy())[None])
         return decode(boxes[0].numpy(), scores[0].numpy(), rgb.shape[1], rgb.shape[0], MIN_SCORE)
 
     return run

@@ -14,14 +14,14 @@ from PIL import Image
 
 from models.face_mesh import (
     BLENDSHAPE_POINTS,
+    INPUT_SIZE,
     LEFT_EYE_CORNER,
     RIGHT_EYE_CORNER,
     Blendshapes,
     FaceMesh,
     landmark_regions,
-    mesh_input,
 )
-from models.geometry import regions_to_frame
+from models.geometry import regions_to_frame, sample_regions
 from models.tflite import import_graph
 
 FloatArray = npt.NDArray[np.float32]
@@ -45,7 +45,7 @@ def see(mesh: FaceMesh, rgb: Pixels, region: list[float]) -> tuple[FloatArray, f
     """Landmarks [478, 3] in frame pixels and presence, from one region."""
     regions = np.array([region])
     with torch.inference_mode():
-        points, presence = mesh(torch.from_numpy(mesh_input(rgb, regions)))
+        points, presence = mesh(torch.from_numpy(sample_regions(rgb, regions, INPUT_SIZE)))
     assert points.shape == (1, 478, 3)
     assert presence.shape == (1,)
     return regions_to_frame(points.numpy(), regions)[0], float(presence[0])

@@ -24,8 +24,9 @@ from stream.emit.codec import Event
 from stream.emit.embedded import EmbeddedServer
 from stream.emit.schema import EmotionEvent, FlameEvent, StatusEvent, emotion_key, flame_key, status_key
 from stream.ingest.rtsp import RtspSettings
+from stream.load import Networks, load_networks
 from stream.pipeline import Limits, Pipeline
-from stream.run import Networks, RunReport, SourceReport, execute, load_networks
+from stream.run import RunReport, SourceReport, execute
 
 E = TypeVar("E", bound=Event)
 

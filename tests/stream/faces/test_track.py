@@ -16,6 +16,12 @@ from stream.frame import FrameStamp
 STAMP = FrameStamp("cam", epoch=0, seq=0, pts_s=0.0, captured_ms=0, width=1000, height=1000)
 
 
+def seen(*faces: FloatArray, presence: float = 0.9) -> tuple[FloatArray, FloatArray, Float64Array]:
+    """What `follow` and `admit` take, for these faces."""
+    landmarks = np.stack(faces) if faces else np.empty((0, 478, 3), np.float32)
+    return landmarks, np.full(len(faces), presence, np.float32), landmark_regions(landmarks)
+
+
 def face(x: float, y: float = 500.0, side: float = 100.0) -> FloatArray:
     """Landmarks [478, 3] of an upright face centred there."""
     points = np.random.default_rng(1).uniform(-0.5, 0.5, (478, 3)).astype(np.float32)
@@ -41,7 +47,7 @@ class Scene:
             self.tracker.admit(*self._see(self.tracker.unknown(found), faces))
         return [track.number for track in self.tracker.tracks]
 
-    def _see(self, regions: Float64Array, faces: tuple[FloatArray, ...]) -> tuple[FloatArray, FloatArray]:
+    def _see(self, regions: Float64Array, faces: tuple[FloatArray, ...]) -> tuple[FloatArray, FloatArray, Float64Array]:
         """What a perfect landmark network sees: in each region the nearest face whose centre it holds."""
         landmarks = np.zeros((len(regions), 478, 3), np.float32)
         presence = np.zeros(len(regions), np.float32)
@@ -50,7 +56,7 @@ class Scene:
             if distances and min(distances) < region[2] / 2:
                 landmarks[index] = faces[int(np.argmin(distances))]
                 presence[index] = 0.9
-        return landmarks, presence
+        return landmarks, presence, landmark_regions(landmarks)
 
 
 @pytest.fixture
@@ -118,7 +124,7 @@ def test_a_full_tracker_is_not_searched_and_takes_the_best(scene: Scene) -> None
 def test_two_tracks_on_one_face_become_the_older_and_the_other_face_is_looked_for(scene: Scene) -> None:
     scene.show(0.0, face(300), face(600))
     scene.tracker.start(replace(STAMP, pts_s=0.04))
-    scene.tracker.follow(np.stack([face(310), face(325)]), np.array([0.8, 0.9], np.float32))
+    scene.tracker.follow(*seen(face(310), face(325)))
     assert [track.number for track in scene.tracker.tracks] == [1]
     assert scene.tracker.wants_detector()
 
@@ -126,20 +132,20 @@ def test_two_tracks_on_one_face_become_the_older_and_the_other_face_is_looked_fo
 def test_a_followed_face_is_not_admitted_again(scene: Scene) -> None:
     scene.show(0.0, face(300))
     scene.tracker.start(replace(STAMP, pts_s=0.6))
-    scene.tracker.follow(face(300)[None], np.array([0.9], np.float32))
+    scene.tracker.follow(*seen(face(300)))
     assert scene.tracker.wants_detector()
     detector_sees = landmark_regions(np.stack([face(310, side=90), face(800)]))
     assert len(scene.tracker.unknown(detector_sees)) == 1
     # Even if a region seems new, landmarks on a known face do not begin a track.
-    scene.tracker.admit(np.stack([face(305), face(800)]), np.array([0.9, 0.9], np.float32))
+    scene.tracker.admit(*seen(face(305), face(800)))
     assert [track.number for track in scene.tracker.tracks] == [1, 2]
 
 
 def test_what_is_no_face_is_not_admitted(scene: Scene) -> None:
     scene.tracker.start(STAMP)
-    scene.tracker.follow(np.empty((0, 478, 3), np.float32), np.empty(0, np.float32))
+    scene.tracker.follow(*seen())
     scene.tracker.unknown(landmark_regions(face(300)[None]))
-    scene.tracker.admit(face(300)[None], np.array([0.49], np.float32))
+    scene.tracker.admit(*seen(face(300), presence=0.49))
     assert scene.tracker.tracks == []
 
 

@@ -1,0 +1,66 @@
+"""Loads everything that computes: from settings to networks on a device."""
+
+import logging
+from collections.abc import Callable
+from dataclasses import dataclass
+from functools import partial
+
+import torch
+
+from models.assets import fetch
+from models.device import open_device
+from models.engines.choose import choose_target
+from models.engines.engine import Target
+from models.face_model import FaceModel
+from models.heads import PrototypeHead
+from models.mediapipe_face import open_mediapipe_face
+from models.sampler import open_sampler
+from stream.config import RunSettings
+from stream.faces.find import FaceFinder
+from stream.faces.infer import Analyser
+from stream.faces.networks import open_face_engines
+
+log = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True, slots=True)
+class Networks:
+    """Everything that computes, loaded once and usable for several runs."""
+
+    finder: Callable[[], FaceFinder]
+    """Makes a finder with no memory of earlier frames."""
+    analyser: Analyser
+    target: Target
+    """What the face model's networks run on."""
+
+
+def targets(settings: RunSettings, device: torch.device) -> tuple[Target, Target]:
+    """What finds faces, always in float32 since tracks depend on it, and what the face model runs on.
+
+    Raises EngineError for an engine, precision and device that do not go together.
+    """
+    find = choose_target(settings.engine, "f32", device)
+    return find, choose_target(settings.engine, settings.precision, device)
+
+
+def load_networks(settings: RunSettings) -> Networks:
+    """Fetch, compile and load what the settings name. Raises AssetError, CheckpointError, EngineError."""
+    device = open_device(settings.device)
+    find, target = targets(settings, device)
+    log.info("loading networks")
+    task = fetch("face_landmarker")
+    mediapipe = open_mediapipe_face(task)
+    engines = open_face_engines(task, find)
+    face_model: FaceModel = mediapipe
+    if settings.face_model == "smirk":
+        from models.smirk import open_smirk  # here, since timm takes seconds to import
+
+        assert settings.checkpoint is not None  # RunSettings refuses smirk without one
+        face_model = open_smirk(settings.checkpoint, target)
+    head = PrototypeHead()
+    head_model = None if face_model.basis == head.basis else mediapipe
+    return Networks(
+        finder=partial(FaceFinder, engines, open_sampler(device), **settings.faces.model_dump()),
+        analyser=Analyser(engines.blendshapes, face_model, head, head_model),
+        target=target,
+    )
