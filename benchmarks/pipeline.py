@@ -28,6 +28,7 @@ from rich.table import Table
 
 from benchmarks.machine import describe_machine
 from models.assets import fetch
+from models.engines.engine import Target
 from models.engines.threads import share_cores
 from models.smirk import SmirkEncoder, open_smirk
 from models.spec import CROP_SIZE, FaceBatch
@@ -35,7 +36,8 @@ from stream.client.subscriber import Subscriber
 from stream.config import RunSettings, SourceSettings
 from stream.emit.embedded import EmbeddedServer
 from stream.faces.networks import open_face_engines
-from stream.run import Networks, RunReport, execute, load_networks
+from stream.load import Networks, load_networks
+from stream.run import RunReport, execute
 
 console = Console(stderr=True)
 
@@ -117,7 +119,8 @@ def networks_alone_ms(engine: Literal["openvino", "torch"], checkpoint: Path | N
     Faces of one source are followed from frame to frame, so its landmark network runs once after the other.
     """
     share_cores(engine)
-    engines = open_face_engines(fetch("face_landmarker"), engine)
+    target = Target(engine)
+    engines = open_face_engines(fetch("face_landmarker"), target)
     random = np.random.default_rng(0)
     calls: dict[str, Callable[[], object]] = {
         "landmarks": partial(engines.landmarks, random.random((1, 3, 256, 256), np.float32) * 255),
@@ -127,7 +130,7 @@ def networks_alone_ms(engine: Literal["openvino", "torch"], checkpoint: Path | N
         nothing = np.zeros((1, 478, 3), np.float32)
         crop = random.random((1, 3, CROP_SIZE, CROP_SIZE), np.float32)
         faces = FaceBatch(crop, nothing[:, 0], nothing, nothing[:, :52, 0])
-        calls["smirk"] = partial(open_smirk(checkpoint, engine), faces)
+        calls["smirk"] = partial(open_smirk(checkpoint, target), faces)
     return {name: round(_median_ms(call), 3) for name, call in calls.items()}
 
 

@@ -1,167 +1,138 @@
-"""From a torch network to an engine: exported once, checked against eager float32, kept on disk, loaded ever after.
+"""From a torch network to an engine: compiled once, checked against eager float32, kept on disk, loaded ever after.
 
 An engine is a folder under the cache, `engines/<name>-<key>/`: the compiled files and `manifest.json`. The key covers
-everything that decides the result, so another network, library or input shape is another folder.
+everything that decides the result, so another network, device, library or input shape is another folder.
 """
 
 import contextlib
-import hashlib
-import json
 import logging
-import platform
+import os
 import shutil
-import sys
 import tempfile
 import threading
-from collections.abc import Iterator
+import time
+from collections.abc import Callable, Mapping
 from dataclasses import asdict
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any
 
-import numpy as np
 import torch
 
 from models.assets import cache_dir
-from models.engines import openvino
-from models.engines.engine import Engine
-from models.engines.openvino import OpenVINOEngine
+from models.engines.backends import backend_of
+from models.engines.choose import choose_target
+from models.engines.engine import Engine, FloatArray, Target
 from models.engines.torch import TorchEngine, as_tuple
 from models.errors import EngineError
-from models.parity import FLOAT32, FloatArray, OutputParity, Tolerance, check_parity
+from models.manifest import expected_manifest, key, misfit, write_manifest
+from models.parity import OutputParity, Tolerance, check_parity, tolerance_for
 
 log = logging.getLogger(__name__)
 
-Runtime = Literal["openvino", "torch"]
+Example = tuple[torch.Tensor, ...]
 
-MANIFEST_VERSION = 1
-MODEL_FILE = "model.xml"
+_build_lock = threading.Lock()  # torch.export and the compilers behind it keep global state
 
-_build_lock = threading.Lock()  # torch.export and the conversion of its result keep global state
+
+DEFAULT = Target()
 
 
 def load_or_build(
     name: str,
     network: torch.nn.Module,
-    example: tuple[torch.Tensor, ...],
+    example: Example,
+    target: Target = DEFAULT,
+    tolerance: Tolerance | None = None,
     *,
-    runtime: Runtime = "openvino",
-    tolerance: Tolerance = FLOAT32,
+    real_example: Callable[[], Example] | None = None,
+    parts: Mapping[str, int] | None = None,
 ) -> Engine:
-    """An engine for `network`, from the cache when one fits, else exported and checked now (seconds).
+    """An engine for `network`, from the cache when one fits, else compiled and checked now (seconds to minutes).
 
-    `network` is float32 and in evaluation mode; `example` holds one tensor [B, ...] per input, B >= 2, with values like
-    those it will see, since parity is checked on them. Raises ParityError (nothing is kept) or EngineError.
+    `network` is float32, on the CPU and in evaluation mode; `example` holds one float32 tensor [B, ...] per input,
+    B >= 2, with values like those it will see. Float32 on the CPU is checked on them. Anything else is made for and
+    checked on `real_example()` where given: random values say little about half precision. It is called only to build.
+    `tolerance` is by default that of the target's precision; `parts` names what `check_parity` looks at one by one.
+    Raises ParityError (nothing is kept) or EngineError, and what `real_example` does.
     """
+    choose_target(target.runtime, target.precision, target.device)  # refuses what does not go together
     if network.training:
         raise EngineError(f"network {name} is in training mode; call .eval() before making an engine of it")
-    if runtime == "torch":
-        return TorchEngine(network, example)
+    if target.runtime == "torch":
+        return TorchEngine(network, example, target.device, target.max_batch)
+    _check_example(name, example, example)
+    backend = backend_of(target.runtime)
+    item_shapes = [tuple(tensor.shape[1:]) for tensor in example]
+    expected = expected_manifest(name, network, item_shapes, target, backend.identity(target))
+    folder = engines_dir() / f"{name}-{key(expected)}"
+    with _build_lock:
+        problem = misfit(folder, expected)
+        if problem is None:
+            with contextlib.suppress(OSError):  # a cache may be read-only
+                os.utime(folder)  # says when it was last used
+            return backend.load(folder, target, item_shapes)
+        if folder.exists():
+            log.warning("engine %s is not used (%s) and built again", folder, problem)
+            remove_engine(folder)
+        if real_example is not None and not is_exact(target):
+            _check_example(name, real := real_example(), example)
+            return _build(folder, expected | {"checked_on": "real faces"}, network, real, target, tolerance, parts)
+        return _build(folder, expected | {"checked_on": "its example"}, network, example, target, tolerance, parts)
+
+
+def engines_dir() -> Path:
+    """Where engines are kept."""
+    return cache_dir() / "engines"
+
+
+def remove_engine(folder: Path) -> None:
+    """Take the name away in one step, so that nobody reads a folder half removed."""
+    doomed = Path(tempfile.mkdtemp(dir=folder.parent, prefix=f".{folder.name}."))
+    with contextlib.suppress(FileNotFoundError):  # another process has just done the same
+        folder.replace(doomed)
+    shutil.rmtree(doomed, ignore_errors=True)
+
+
+def is_exact(target: Target) -> bool:
+    """Whether the target computes what the reference does: float32 on the CPU."""
+    return target.precision == "f32" and target.device.type == "cpu"
+
+
+def _check_example(name: str, example: Example, like: Example) -> None:
     if any(len(tensor) < 2 for tensor in example):
         raise EngineError(f"network {name}: the example needs two items or more, so that the batch can be left open")
-    expected = _expected_manifest(name, network, example)
-    folder = cache_dir() / "engines" / f"{name}-{_digest(json.dumps(expected, sort_keys=True).encode())}"
-    with _build_lock:
-        misfit = _misfit(folder, expected)
-        if misfit is not None:
-            if folder.exists():
-                log.warning("engine %s is not used (%s) and built again", folder, misfit)
-                _remove(folder)
-            return _build(folder, network, example, expected, tolerance)
-    return OpenVINOEngine(folder / MODEL_FILE)
-
-
-def model_hash(network: torch.nn.Module) -> str:
-    """12 hex digits that change with the network's class, or the name, shape, type or any bit of its weights."""
-    digest = hashlib.sha256(type(network).__qualname__.encode())
-    for name, tensor in _tensors(network):
-        array = tensor.detach().cpu().contiguous()
-        digest.update(f"\n{name} {array.dtype} {list(array.shape)} ".encode())
-        digest.update(array.view(-1).view(torch.uint8).numpy().data if array.numel() else b"")
-    return digest.hexdigest()[:12]
-
-
-def _tensors(network: torch.nn.Module) -> Iterator[tuple[str, torch.Tensor]]:
-    """Parameters and buffers, also those that a state dict leaves out: they decide the result just as well."""
-    yield from sorted([*network.named_parameters(), *network.named_buffers()])
-
-
-def _structure_hash(network: torch.nn.Module) -> str:
-    """What the weights do not say: the modules' arrangement and settings, and the code that runs them."""
-    digest = hashlib.sha256(repr(network).encode())
-    modules = {type(module).__module__ for module in network.modules()}
-    for module in sorted(modules):
-        file = getattr(sys.modules.get(module), "__file__", None)
-        if file and _version(module) is None:
-            digest.update(Path(file).read_bytes())
-    return digest.hexdigest()[:12]
-
-
-def _version(module: str) -> str | None:
-    """Version of the package a module belongs to; None for code that changes without one, like flamestream's own."""
-    version = getattr(sys.modules.get(module.partition(".")[0]), "__version__", None)
-    return None if version is None else str(version)
-
-
-def _expected_manifest(name: str, network: torch.nn.Module, example: tuple[torch.Tensor, ...]) -> dict[str, Any]:
-    """Every entry of the manifest that is known before building: the key is made of these, and loading checks them."""
-    packages = {type(module).__module__.partition(".")[0] for module in network.modules()} | {"torch"}
-    versions = {package: version for package in packages if (version := _version(package))}
-    return {
-        "manifest_version": MANIFEST_VERSION,
-        "name": name,
-        "model_hash": model_hash(network),
-        "structure_hash": _structure_hash(network),
-        "runtime": OpenVINOEngine.name,
-        "precision": "f32",
-        "device": f"CPU {platform.machine()}",
-        "versions": versions | {"openvino": openvino.version()},
-        "inputs": [{"shape": [None, *tensor.shape[1:]], "dtype": "float32"} for tensor in example],
-        "batch": {"min": 0, "max": None, "items_per_request": 1},
-    }
-
-
-def _misfit(folder: Path, expected: dict[str, Any]) -> str | None:
-    """Why the engine in `folder` cannot be used, or None when it can."""
-    try:
-        manifest = json.loads((folder / "manifest.json").read_text(encoding="utf-8"))
-        differing = [key for key, value in expected.items() if manifest.get(key) != value]
-        if differing:
-            return f"its manifest has another {', '.join(differing)}"
-        for file, sha256 in manifest["files"].items():
-            if _file_hash(folder / file) != sha256:
-                return f"{file} is damaged"
-    except OSError as error:
-        return f"{Path(error.filename).name}: {error.strerror}"
-    except (ValueError, AttributeError, KeyError):
-        return "its manifest cannot be read"
-    return None
+    found, expected = ([list(tensor.shape[1:]) for tensor in tensors] for tensors in (example, like))
+    if found != expected:
+        raise EngineError(f"network {name}: its real example has items of {found}, expected {expected}")
 
 
 def _build(
     folder: Path,
-    network: torch.nn.Module,
-    example: tuple[torch.Tensor, ...],
     manifest: dict[str, Any],
-    tolerance: Tolerance,
+    network: torch.nn.Module,
+    example: Example,
+    target: Target,
+    tolerance: Tolerance | None,
+    parts: Mapping[str, int] | None,
 ) -> Engine:
-    name = manifest["name"]
-    log.info("building engine %s (once; some seconds)", folder)
+    log.info("building engine %s (%s in %s, once)", folder, target.runtime, target.precision)
+    started_s = time.monotonic()
+    backend, tolerance = backend_of(target.runtime), tolerance or tolerance_for(target)
+    draft = _new_draft(folder)
     try:
-        folder.parent.mkdir(parents=True, exist_ok=True)
-        draft = Path(tempfile.mkdtemp(dir=folder.parent, prefix=f".{folder.name}."))
-    except OSError as error:
-        raise _not_writable(folder, error) from error
-    try:
-        openvino.save(_export(name, network, example), draft / MODEL_FILE, [tensor.shape[1:] for tensor in example])
-        engine = OpenVINOEngine(draft / MODEL_FILE)
-        parity = _check(name, network, engine, example, tolerance)
+        backend.build(network, example, draft, target)
+        engine = backend.load(draft, target, [tuple(tensor.shape[1:]) for tensor in example])
+        reference = _reference(network, example)
+        parity = _check(
+            f"engine {manifest['name']} ({_describe(target)})", reference, engine, example, tolerance, parts
+        )
         built = {
-            "outputs": [{"shape": [None, *shape], "dtype": "float32"} for shape in engine.output_shapes],
+            "outputs": [{"shape": [None, *output.shape[1:]], "dtype": "float32"} for output in reference],
             "parity": [asdict(figures) for figures in parity],
             "tolerance": asdict(tolerance),
-            "files": {file.name: _file_hash(file) for file in sorted(draft.iterdir())},
+            "built_in_s": round(time.monotonic() - started_s, 1),
         }
-        (draft / "manifest.json").write_text(json.dumps(manifest | built, indent=1) + "\n", encoding="utf-8")
+        write_manifest(draft, manifest | built)
         _publish(draft, folder)
     except OSError as error:
         raise _not_writable(folder, error) from error
@@ -170,33 +141,38 @@ def _build(
     return engine
 
 
-def _export(name: str, network: torch.nn.Module, example: tuple[torch.Tensor, ...]) -> torch.export.ExportedProgram:
-    batch = torch.export.Dim("batch")
-    try:
-        with torch.no_grad():
-            return torch.export.export(network, example, dynamic_shapes=tuple({0: batch} for _ in example))
-    except (RuntimeError, ValueError) as error:  # torch's own classes of both: operators, shapes, control flow
-        reason = next((line.strip() for line in str(error).splitlines() if line.strip()), type(error).__name__)
-        raise EngineError(
-            f"network {name} cannot be exported with an open batch ({reason}); use the torch engine"
-        ) from error
+def _describe(target: Target) -> str:
+    """`openvino`, or `inductor in f16 on cuda:0` where that is not plain."""
+    return target.runtime if is_exact(target) else f"{target.runtime} in {target.precision} on {target.device}"
+
+
+def _reference(network: torch.nn.Module, example: Example) -> list[FloatArray]:
+    with torch.inference_mode():
+        return [output.numpy() for output in as_tuple(network(*example))]
 
 
 def _check(
-    name: str, network: torch.nn.Module, engine: OpenVINOEngine, example: tuple[torch.Tensor, ...], tolerance: Tolerance
+    what: str,
+    reference: list[FloatArray],
+    engine: Engine,
+    example: Example,
+    tolerance: Tolerance,
+    parts: Mapping[str, int] | None,
 ) -> list[OutputParity]:
-    with torch.inference_mode():
-        reference: list[FloatArray] = [output.numpy() for output in as_tuple(network(*example))]
-    candidate = engine(*(np.ascontiguousarray(tensor.numpy()) for tensor in example))
-    return check_parity(f"engine {name} ({engine.name})", reference, candidate, tolerance)
+    """The figures of the whole example; its first item alone must fit too, since a GPU may run it quite differently."""
+    inputs = [tensor.contiguous().numpy() for tensor in example]
+    figures = check_parity(what, reference, engine(*inputs), tolerance, parts)
+    alone = engine(*(array[:1] for array in inputs))
+    check_parity(f"{what}, one item", [output[:1] for output in reference], alone, tolerance, parts)
+    return figures
 
 
-def _remove(folder: Path) -> None:
-    """Take the name away in one step, so that nobody reads a folder half removed."""
-    doomed = Path(tempfile.mkdtemp(dir=folder.parent, prefix=f".{folder.name}."))
-    with contextlib.suppress(FileNotFoundError):  # another process has just done the same
-        folder.replace(doomed)
-    shutil.rmtree(doomed, ignore_errors=True)
+def _new_draft(folder: Path) -> Path:
+    try:
+        folder.parent.mkdir(parents=True, exist_ok=True)
+        return Path(tempfile.mkdtemp(dir=folder.parent, prefix=f".{folder.name}."))
+    except OSError as error:
+        raise _not_writable(folder, error) from error
 
 
 def _publish(draft: Path, folder: Path) -> None:
@@ -213,12 +189,3 @@ def _not_writable(folder: Path, error: OSError) -> EngineError:
     return EngineError(
         f"cannot write {folder} ({error.strerror}); set FLAMESTREAM_CACHE to a folder that can be written"
     )
-
-
-def _file_hash(path: Path) -> str:
-    with path.open("rb") as file:
-        return hashlib.file_digest(file, "sha256").hexdigest()
-
-
-def _digest(data: bytes) -> str:
-    return hashlib.sha256(data).hexdigest()[:12]

@@ -16,8 +16,10 @@ import torch
 from torch import Tensor, nn
 
 from models.checkpoint import load_strict
-from models.engines.engine import Engine
-from models.export import Runtime, load_or_build, model_hash
+from models.engines.engine import Engine, Target
+from models.export import DEFAULT, load_or_build
+from models.manifest import model_hash
+from models.real_faces import real_inputs
 from models.spec import CROP_SIZE, FLAME_LAYOUT, Basis, FaceBatch, FlameParams
 
 MAX_JAW_TURN = 0.2  # radians, sideways and twisting: the clamp of upstream's expression encoder
@@ -117,7 +119,7 @@ class SmirkFaceModel:
         return [FlameParams(**{name: part[i].numpy() for name, part in parts.items()}) for i in range(len(faces))]
 
 
-def open_smirk(checkpoint: Path, runtime: Runtime = "openvino") -> SmirkFaceModel:
+def open_smirk(checkpoint: Path, target: Target = DEFAULT) -> SmirkFaceModel:
     """The face model with the weights of an official checkpoint (SMIRK_em1.pt, or one of the first stage).
 
     The first call for a checkpoint builds its engine in some seconds. Raises CheckpointError, ParityError, EngineError.
@@ -125,7 +127,15 @@ def open_smirk(checkpoint: Path, runtime: Runtime = "openvino") -> SmirkFaceMode
     network = SmirkEncoder().eval()
     load_strict(network, checkpoint, prefix="smirk_encoder.", ignored=("smirk_generator.",))
     example = torch.rand(2, 3, CROP_SIZE, CROP_SIZE, generator=torch.Generator().manual_seed(0))
-    return SmirkFaceModel(load_or_build("smirk", network, (example,), runtime=runtime), model_hash(network))
+    engine = load_or_build(
+        "smirk",
+        network,
+        (example,),
+        target,
+        real_example=lambda: (real_inputs().crops,),
+        parts=FLAME_LAYOUT,
+    )
+    return SmirkFaceModel(engine, model_hash(network))
 
 
 def _backbone(name: str) -> tuple[nn.Module, int]:

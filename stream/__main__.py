@@ -14,6 +14,7 @@ import typer
 from rich.console import Console
 
 from models.errors import FlamestreamError
+from stream.engine_command import app as engine_app
 from stream.errors import ConfigError
 
 EXIT_FAILED = 1
@@ -30,6 +31,8 @@ app = typer.Typer(
     pretty_exceptions_enable=False,  # its tracebacks print local variables: passwords
     rich_markup_mode="rich",
 )
+
+app.add_typer(engine_app, name="engine")
 
 RedisUrl = Annotated[
     str | None,

@@ -4,15 +4,15 @@ import json
 import sys
 import time
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 from rich import box
 from rich.console import Console
 from rich.table import Table
 
-from models.engine_list import KeptEngine, kept_engines
-from models.export import remove_engine
+if TYPE_CHECKING:
+    from models.engine_list import KeptEngine  # would load torch, for which --help should not wait
 
 console = Console(stderr=True)
 app = typer.Typer(help="Builds and describes the compiled networks.", no_args_is_help=True)
@@ -39,6 +39,7 @@ def build(
     as_json: AsJson = False,
 ) -> None:
     """Compile and check every network that a run with the same options loads, unless the cache has it already."""
+    from models.engine_list import kept_engines
     from stream.config import load_settings
     from stream.load import load_networks
 
@@ -60,6 +61,9 @@ def show(
     as_json: AsJson = False,
 ) -> None:
     """List the engines in the cache, and why some of them are outdated."""
+    from models.engine_list import kept_engines
+    from models.export import remove_engine
+
     kept = kept_engines()
     if prune:
         doomed = [engine for engine in kept if engine.outdated]
@@ -70,7 +74,7 @@ def show(
     _print(kept, as_json=as_json, title=f"{len(kept)} engines")
 
 
-def _print(engines: list[KeptEngine], *, as_json: bool, title: str) -> None:
+def _print(engines: "list[KeptEngine]", *, as_json: bool, title: str) -> None:
     if as_json:
         sys.stdout.write(json.dumps([engine.to_json() for engine in engines]) + "\n")
         return
@@ -85,7 +89,7 @@ def _print(engines: list[KeptEngine], *, as_json: bool, title: str) -> None:
             console.print(f"{engine.folder.name} is outdated: {engine.outdated}", style="dim", highlight=False)
 
 
-def _row(engine: KeptEngine) -> tuple[str, ...]:
+def _row(engine: "KeptEngine") -> tuple[str, ...]:
     made = engine.manifest
     agreement = "?" if engine.worst is None else "{:.1g} / {:.1g}".format(*engine.worst)
     return (

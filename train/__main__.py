@@ -8,6 +8,8 @@ from typing import Annotated
 import typer
 from rich.console import Console
 
+from models.device import open_device
+from models.engines.choose import PrecisionChoice, RuntimeChoice, choose_target
 from models.errors import FlamestreamError
 
 console = Console(stderr=True)
@@ -26,17 +28,35 @@ def _commands() -> None:
     """Makes the engines that flamestream runs."""
 
 
-@app.command(epilog="Example:  [bold]flamestream-train export SMIRK_em1.pt[/]")
+@app.command(
+    epilog="Examples:  [bold]flamestream-train export SMIRK_em1.pt[/]   |   "
+    "[bold]flamestream-train export SMIRK_em1.pt --engine inductor --precision f16 --device cuda[/]"
+)
 def export(
     checkpoint: Annotated[Path, typer.Argument(help="SMIRK checkpoint (SMIRK_em1.pt, or .safetensors of its keys).")],
+    engine: Annotated[
+        RuntimeChoice, typer.Option("--engine", help="auto is openvino on the CPU; on a GPU tensorrt, else inductor.")
+    ] = "auto",
+    precision: Annotated[
+        PrecisionChoice, typer.Option("--precision", help="auto is f32 on the CPU, f16 on a GPU.")
+    ] = "auto",
+    device: Annotated[str, typer.Option("--device", help="auto (a GPU if there is one), cpu, cuda, cuda:1.")] = "auto",
     as_json: Annotated[bool, typer.Option("--json", help="Machine-readable output.")] = False,
 ) -> None:
     """Compile SMIRK's encoders, check them against eager float32, and keep the engine for `flamestream run`."""
     from models.smirk import open_smirk
 
+    target = choose_target(engine, precision, open_device(device))
     with console.status("exporting, compiling, checking parity"):
-        model = open_smirk(checkpoint)
-    described = {"model": model.name, "basis": model.basis, "model_hash": model.model_hash}
+        model = open_smirk(checkpoint, target)
+    described = {
+        "model": model.name,
+        "basis": model.basis,
+        "model_hash": model.model_hash,
+        "engine": target.runtime,
+        "precision": target.precision,
+        "device": str(target.device),
+    }
     if as_json:
         sys.stdout.write(json.dumps(described) + "\n")
     else:

@@ -9,6 +9,7 @@ import collections
 import contextlib
 import functools
 import os
+import platform
 import sys
 import threading
 from collections.abc import Iterator, Sequence
@@ -16,12 +17,12 @@ from pathlib import Path
 from typing import Any, TypeAlias
 
 import numpy as np
-import numpy.typing as npt
+import torch
 
-from models.engines.batch import batch_size
+from models.engines.batch import batch_size, in_memory
+from models.engines.engine import Batch, Engine, FloatArray, Target
+from models.engines.program import export_program
 from models.errors import EngineError
-
-FloatArray = npt.NDArray[np.float32]
 
 # openvino ships no types: these names say which of its objects an `Any` is.
 OpenVINO: TypeAlias = Any
@@ -29,7 +30,8 @@ Core: TypeAlias = Any
 Model: TypeAlias = Any
 Port: TypeAlias = Any
 InferRequest: TypeAlias = Any
-ExportedProgram: TypeAlias = Any  # of torch.export; this module does without torch
+
+MODEL_FILE = "model.xml"
 
 _import_lock = threading.Lock()
 
@@ -72,7 +74,7 @@ def _core() -> Core:
     return library().Core()
 
 
-def save(program: ExportedProgram, path: Path, item_shapes: Sequence[Sequence[int]]) -> None:
+def save(program: torch.export.ExportedProgram, path: Path, item_shapes: Sequence[Sequence[int]]) -> None:
     """Convert a torch.export.ExportedProgram and write `path` (.xml) with its .bin, weights in float32.
 
     Each input is [B, *item_shape] with B open. Raises EngineError for an operator that OpenVINO does not know.
@@ -105,11 +107,11 @@ class OpenVINOEngine:
         self.output_shapes = [_item_shape(port, path) for port in self._several.compiled.outputs]
         self._tensor = library().Tensor
 
-    def __call__(self, *inputs: FloatArray) -> tuple[FloatArray, ...]:
+    def __call__(self, *inputs: Batch) -> tuple[FloatArray, ...]:
         """Outputs, each [B, ...], for inputs of [B, ...]; B may be 0. Raises ValueError for another shape or type."""
         count = batch_size(inputs, self.input_shapes)
         # Requests read these arrays in place, which OpenVINO only does with writeable memory.
-        arrays = [np.require(array, requirements=["C", "A", "W"]) for array in inputs]
+        arrays = [np.require(in_memory(batch), requirements=["C", "A", "W"]) for batch in inputs]
         outputs = tuple(np.empty((count, *shape), np.float32) for shape in self.output_shapes)
         with _as_engine_error("OpenVINO failed while running the network", remedy="report it with the input"):
             if count == 1:
@@ -194,3 +196,26 @@ def _as_engine_error(what: str, *, remedy: str) -> Iterator[None]:
         # Its messages are a stack of source locations with the reason last.
         lines = [line.strip() for line in str(error).splitlines() if line.strip()]
         raise EngineError(f"{what} ({lines[-1] if lines else type(error).__name__}); {remedy}") from error
+
+
+class OpenVINOBackend:
+    """The runtime `openvino`: float32 on the CPU."""
+
+    def identity(self, target: Target) -> dict[str, Any]:
+        """See `Backend`."""
+        return {
+            "device": f"CPU {platform.machine()}",
+            "versions": {"openvino": version()},
+            "batch": {"min": 0, "max": None, "items_per_request": 1},
+        }
+
+    def build(self, network: torch.nn.Module, example: Sequence[torch.Tensor], folder: Path, target: Target) -> None:
+        """See `Backend`."""
+        save(export_program(network, example), folder / MODEL_FILE, [tensor.shape[1:] for tensor in example])
+
+    def load(self, folder: Path, target: Target, item_shapes: Sequence[tuple[int, ...]]) -> Engine:
+        """See `Backend`."""
+        return OpenVINOEngine(folder / MODEL_FILE)
+
+
+BACKEND = OpenVINOBackend()

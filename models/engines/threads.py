@@ -5,8 +5,8 @@ import sys
 import cv2
 import torch
 
+from models.engines.engine import Runtime
 from models.engines.openvino import available_cores
-from models.export import Runtime
 
 
 def share_cores(runtime: Runtime) -> None:

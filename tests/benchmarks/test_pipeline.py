@@ -16,10 +16,14 @@ REPORT = RunReport(
     redis="redis://127.0.0.1/0",
     face_model="mediapipe",
     head="emfacs",
+    device="cpu",
+    engine="openvino",
+    precision="f32",
+    picture_memory_mib=None,
     seconds=1.0,
     frames_per_second=5.0,
     stage_ms={},
-    sources={"clip": SourceReport(received=5, published=0, no_face=5, dropped={}, error=None)},
+    sources={"clip": SourceReport(received=5, published=0, no_face=5, dropped={}, decoder="CPU", error=None)},
 )
 
 
@@ -42,9 +46,9 @@ def test_figures_are_written_with_the_machine(
 @pytest.mark.parametrize(
     "account",
     [
-        SourceReport(received=6, published=0, no_face=5, dropped={}, error=None),
-        SourceReport(received=5, published=5, no_face=0, dropped={}, error=None),
-        SourceReport(received=5, published=0, no_face=5, dropped={}, error="broken"),
+        SourceReport(received=6, published=0, no_face=5, dropped={}, decoder="CPU", error=None),
+        SourceReport(received=5, published=5, no_face=0, dropped={}, decoder="CPU", error=None),
+        SourceReport(received=5, published=0, no_face=5, dropped={}, decoder="CPU", error="broken"),
     ],
     ids=["unaccounted", "not on the server", "failed"],
 )

@@ -1,20 +1,27 @@
 """An engine is built once, checked, and refused when anything about it does not fit."""
 
 import json
+import os
+import sys
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
 
 import numpy as np
 import pytest
 import torch
 
 from models import export
+from models.engines.engine import Target
 from models.engines.openvino import OpenVINOEngine
 from models.engines.torch import TorchEngine
 from models.errors import EngineError, ParityError
-from models.export import load_or_build, model_hash
-from models.parity import FLOAT32, Tolerance, check_parity
+from models.export import load_or_build
+from models.manifest import model_hash
+from models.parity import Tolerance
+from models.precision import DTYPES, InPrecision
 
 
 class Net(torch.nn.Module):
@@ -103,7 +110,7 @@ def test_another_network_structure_or_shape_is_another_engine(cache: Path) -> No
 @pytest.mark.parametrize(
     ("file", "damage", "said"),
     [
-        ("manifest.json", lambda data: data.replace(b'"f32"', b'"f16"'), "another precision"),
+        ("manifest.json", lambda data: data.replace(b'"f32"', b'"f16"'), "another precision (f16, expected f32)"),
         ("manifest.json", lambda data: data[: len(data) // 2], "cannot be read"),
         ("model.bin", lambda data: bytes([data[0] ^ 1]) + data[1:], "model.bin is damaged"),
         ("model.xml", lambda _: None, "model.xml"),
@@ -172,7 +179,7 @@ def test_training_mode_and_a_batch_of_one_are_refused() -> None:
 
 
 def test_the_torch_runtime_writes_nothing(cache: Path) -> None:
-    engine = load_or_build("net", make(), EXAMPLE, runtime="torch")
+    engine = load_or_build("net", make(), EXAMPLE, Target("torch"))
     assert isinstance(engine, TorchEngine)
     assert not cache.exists()
 
@@ -225,32 +232,117 @@ def test_a_process_that_comes_second_leaves_the_first_ones_engine(cache: Path) -
     assert "the second" not in (folder / "model.xml").read_text()
 
 
-def test_parity_names_the_worst_number() -> None:
-    reference = np.array([[1.0, 100.0], [0.0, 2.0]], np.float32)
-    off = reference.copy()
-    off[1, 0] += 0.0009  # inside rtol of the largest number
-    (figures,) = check_parity("net", [reference], [off], FLOAT32)
-    assert figures.max_abs_error == pytest.approx(0.0009)
-    assert figures.max_abs_reference == 100
-    off[1, 0] = 0.5
-    with pytest.raises(ParityError, match=r"net, output 0 leaves tolerance in 1 of 4 numbers, worst at \[1, 0\]: 0\.5"):
-        check_parity("net", [reference], [off], FLOAT32)
+class Eager:
+    """A backend that runs the network eagerly in its precision, for what the others would take minutes to show."""
+
+    def __init__(self, **facts: object) -> None:
+        self.facts = facts
+        self.made_of: list[torch.Tensor] = []
+
+    def identity(self, target: Target) -> dict[str, Any]:
+        facts = {"device": "here", "versions": {"eager": "1"}, "batch": {"max": target.max_batch}}
+        return facts | self.facts
+
+    def build(self, network: torch.nn.Module, example: Sequence[torch.Tensor], folder: Path, target: Target) -> None:
+        self.made_of = list(example)
+        self.network = InPrecision(network, DTYPES[target.precision])
+        (folder / "nothing").write_text("here")
+
+    def load(self, folder: Path, target: Target, item_shapes: Sequence[tuple[int, ...]]) -> TorchEngine:
+        return TorchEngine(self.network, tuple(self.made_of))
 
 
-@pytest.mark.parametrize("bad", [np.nan, np.inf])
-def test_parity_refuses_what_is_not_a_number(bad: float) -> None:
-    reference = np.ones((2, 2), np.float32)
-    off = reference.copy()
-    off[1, 1] = bad
-    with pytest.raises(ParityError, match=r"worst at \[1, 1\]"):
-        check_parity("net", [reference], [off], FLOAT32)
-    with pytest.raises(ParityError, match="reference is not finite"):
-        check_parity("net", [off], [off], FLOAT32)
+UseBackend = Callable[[Eager], None]
 
 
-def test_parity_refuses_another_number_or_shape_of_outputs() -> None:
-    ones = np.ones((2, 2), np.float32)
-    with pytest.raises(ParityError, match="1 outputs, its reference 2"):
-        check_parity("net", [ones, ones], [ones], FLOAT32)
-    with pytest.raises(ParityError, match=r"\[2, 1\], its reference \[2, 2\]"):
-        check_parity("net", [ones], [ones[:, :1]], FLOAT32)
+@pytest.fixture
+def inductor(monkeypatch: pytest.MonkeyPatch) -> UseBackend:
+    """Puts another backend in inductor's place."""
+
+    def use(backend: Eager) -> None:
+        monkeypatch.setitem(sys.modules, "models.engines.inductor", SimpleNamespace(BACKEND=backend))
+
+    return use
+
+
+F16 = Target("inductor", "f16")
+
+
+def test_each_fact_of_the_backend_and_each_choice_is_another_engine(cache: Path, inductor: UseBackend) -> None:
+    backends = [
+        Eager(),
+        Eager(device={"name": "GPU", "compute_capability": "9.0"}),
+        Eager(device={"name": "GPU", "compute_capability": "10.0"}),
+        Eager(versions={"eager": "2"}),
+        Eager(batch={"max": 4, "buckets": [1, 2, 4]}),
+        Eager(batch={"max": 4, "buckets": [1, 4]}),
+    ]
+    for backend in backends:
+        inductor(backend)
+        load_or_build("net", make(), EXAMPLE, F16)
+    inductor(Eager())
+    for target in (Target("inductor", "bf16"), Target("inductor", "f16", max_batch=7)):
+        load_or_build("net", make(), EXAMPLE, target)
+    assert len(list(cache.iterdir())) == len(backends) + 2
+    load_or_build("net", make(), EXAMPLE, F16)
+    assert len(list(cache.iterdir())) == len(backends) + 2
+
+
+def test_half_precision_is_made_for_and_checked_on_real_inputs(cache: Path, inductor: UseBackend) -> None:
+    backend, asked = Eager(), []
+    inductor(backend)
+
+    def real() -> tuple[torch.Tensor]:
+        asked.append("real")
+        return (torch.full((4, 3, 12, 12), 0.25),)
+
+    load_or_build("net", make(), EXAMPLE, F16, real_example=real)
+    assert backend.made_of[0].shape == (4, 3, 12, 12)
+    assert json.loads((folder_of(cache) / "manifest.json").read_text())["checked_on"] == "real faces"
+    load_or_build("net", make(), EXAMPLE, F16, real_example=real)  # from the cache: nothing is fetched for it
+    load_or_build("exact", make(), EXAMPLE, Target("inductor"), real_example=real)
+    assert asked == ["real"]
+    with pytest.raises(EngineError, match=r"items of \[\[5\]\], expected \[\[3, 12, 12\]\]"):
+        load_or_build("other", make(), EXAMPLE, F16, real_example=lambda: (torch.rand(2, 5),))
+
+
+class Overflows(torch.nn.Module):
+    """Fine in float32; beyond 65504, the largest number of half precision, on the way."""
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        return (x * 1e6).mean((1, 2, 3), keepdim=True).flatten(1) / 1e6
+
+
+def test_a_network_that_half_precision_breaks_is_refused(cache: Path, inductor: UseBackend) -> None:
+    inductor(Eager())
+    with pytest.raises(ParityError, match=r"\(inductor in f16 on cpu\), output 0 leaves tolerance.*another precision"):
+        load_or_build("net", Overflows().eval(), EXAMPLE, F16)
+    assert not list(cache.iterdir())
+    load_or_build("net", Overflows().eval(), EXAMPLE, Target("inductor", "bf16"))  # its range is float32's
+    folder_of(cache)
+
+
+def test_what_does_not_go_together_is_refused_before_anything_is_built(cache: Path) -> None:
+    with pytest.raises(EngineError, match="openvino does not compute in f16"):
+        load_or_build("net", make(), EXAMPLE, Target("openvino", "f16"))
+    with pytest.raises(EngineError, match="tensorrt does not run on cpu"):
+        load_or_build("net", make(), EXAMPLE, Target("tensorrt"))
+    assert not cache.exists()
+
+
+def test_using_an_engine_is_remembered(cache: Path) -> None:
+    load_or_build("net", make(), EXAMPLE)
+    folder = folder_of(cache)
+    os.utime(folder, (1000, 1000))
+    load_or_build("net", make(), EXAMPLE)
+    assert folder.stat().st_mtime > 1000
+
+
+@pytest.mark.gpu
+def test_float32_on_a_gpu_is_float32(cache: Path) -> None:
+    """TensorFloat-32 would be a hundred times further off."""
+    network = Deep().eval()
+    example = (torch.rand(64, 512),)
+    (found,) = load_or_build("deep", network, example, Target("torch", device=torch.device("cuda", 0)))(example[0])
+    with torch.inference_mode():
+        np.testing.assert_allclose(found, network(*example).numpy(), atol=2e-6)

@@ -10,10 +10,11 @@ import pytest
 import torch
 import torch.nn.functional as F
 
+from models.engines.engine import Target
 from models.engines.torch import TorchEngine
 from models.errors import CheckpointError
-from models.export import model_hash
 from models.face_model import FaceModel
+from models.manifest import model_hash
 from models.smirk import SmirkEncoder, SmirkFaceModel, open_smirk, split_parameters
 from models.spec import FLAME_LAYOUT, FaceBatch
 
@@ -193,7 +194,7 @@ def test_no_faces_and_missing_crops(smirk: SmirkFaceModel) -> None:
 
 
 def test_the_torch_runtime_agrees(smirk: SmirkFaceModel, checkpoint: Path) -> None:
-    reference = open_smirk(checkpoint, runtime="torch")
+    reference = open_smirk(checkpoint, Target("torch"))
     assert isinstance(reference._engine, TorchEngine)
     for a, b in zip(reference(faces(2)), smirk(faces(2)), strict=True):
         for name in FLAME_LAYOUT:
@@ -214,7 +215,7 @@ def test_other_weights_are_another_model(smirk: SmirkFaceModel, network: SmirkEn
     tensors = {f"smirk_encoder.{name}": tensor.clone() for name, tensor in network.state_dict().items()}
     tensors["smirk_encoder.pose_encoder.pose_cam_layers.0.bias"][0] += 1
     torch.save(tensors, tmp_path / "stage1.pt")
-    other = open_smirk(tmp_path / "stage1.pt", runtime="torch")
+    other = open_smirk(tmp_path / "stage1.pt", Target("torch"))
     assert other.model_hash != smirk.model_hash
     difference = other(faces(1))[0].pose - smirk(faces(1))[0].pose
     np.testing.assert_allclose(difference, [1, 0, 0], atol=1e-3)

@@ -5,7 +5,7 @@ import os
 import signal
 import threading
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from dataclasses import fields
 from pathlib import Path
 from typing import TypeVar
@@ -16,8 +16,6 @@ import redis
 import torch
 from pydantic import SecretStr
 
-from models.assets import fetch
-from models.errors import AssetUnavailable
 from models.smirk import SmirkEncoder
 from stream.config import RunSettings, SourceSettings
 from stream.emit.codec import Event
@@ -35,23 +33,9 @@ PER_RUN = {"source", "run", "captured_ms", "published_ms", "id", "shape_ref"}
 """Fields that say which run this was, not what was seen."""
 
 
-@pytest.fixture(scope="session")
-def clip() -> Path:
-    try:
-        return fetch("demo_clip")
-    except AssetUnavailable as error:
-        pytest.skip(f"the demo clip could not be fetched: {error}")
-
-
 @pytest.fixture(scope="module")
 def networks() -> Networks:
     return load_networks(RunSettings())
-
-
-@pytest.fixture
-def server() -> Iterator[str]:
-    with EmbeddedServer() as running:
-        yield running.url
 
 
 def settings_for(url: str, sources: dict[str, str | Path], rtsp: RtspSettings | None = None) -> RunSettings:
@@ -101,7 +85,7 @@ Alone = tuple[RunReport, list[EmotionEvent], list[FlameEvent], list[str]]
 def test_every_frame_of_a_clip_is_published_exactly_once_and_in_order(alone: Alone) -> None:
     report, emotion, flame, states = alone
     assert report.ok
-    assert report.sources["clip"] == SourceReport(CLIP_FRAMES, CLIP_FRAMES, 0, {}, None)
+    assert report.sources["clip"] == SourceReport(CLIP_FRAMES, CLIP_FRAMES, 0, {}, "CPU", None)
     for events in (emotion, flame):
         assert [event.seq for event in events] == list(range(CLIP_FRAMES))
         assert all(a.pts_s < b.pts_s for a, b in itertools.pairwise(events))
