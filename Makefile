@@ -1,10 +1,11 @@
 # make demo   set everything up and run the main job on a real clip
 # make test   set everything up, lint, type-check and test
+# make gpu    add what an NVIDIA GPU needs
 PYTHON ?= python3
 BIN := .venv/bin
 UV := $(BIN)/uv
 
-.PHONY: demo test lint bench lock clean
+.PHONY: demo test lint bench gpu lock clean
 
 demo: .venv/base
 	$(BIN)/flamestream demo
@@ -20,6 +21,10 @@ lint: .venv/dev
 bench: .venv/base
 	$(BIN)/python -m benchmarks.pipeline
 
+# What PyPI has for an NVIDIA GPU. TensorRT's library is on NVIDIA's own index; the doctor tells how to add it.
+gpu: .venv/gpu
+	$(BIN)/flamestream doctor
+
 $(UV):
 	$(PYTHON) -c 'import sys; sys.exit("flamestream needs Python 3.11 or newer; this is " + sys.version.split()[0] + ". Try: make PYTHON=python3.12") if sys.version_info < (3, 11) else None'
 	$(PYTHON) -m venv .venv
@@ -32,6 +37,10 @@ $(UV):
 
 .venv/dev: .venv/base requirements-dev.lock
 	$(UV) pip install --python $(BIN)/python --quiet --no-deps --require-hashes -r requirements-dev.lock
+	@touch $@
+
+.venv/gpu: .venv/base requirements-gpu.lock
+	$(UV) pip install --python $(BIN)/python --quiet --no-deps --require-hashes -r requirements-gpu.lock
 	@touch $@
 
 # Newest versions that fit together, for every supported Python and platform, with hashes.

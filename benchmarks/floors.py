@@ -170,9 +170,11 @@ def network_floor(
 
 
 def bottleneck(floor: Floor, rate: float, *, explains: float = 1 / 3) -> str:
-    """What limits a measured rate: what sets its floor, when that takes a good part of the time."""
+    """What limits a rate: what sets its floor, where that takes a good part of the time; else launching, Python..."""
     share = rate / floor.value
-    return floor.what if share >= explains else f"launching and Python ({floor.what} takes {share:.0%} of the time)"
+    return (
+        floor.what if share >= explains else f"overhead beyond the floor ({floor.what} takes {share:.0%} of the time)"
+    )
 
 
 def decoders(device: torch.device) -> int | None:

@@ -12,7 +12,6 @@ import argparse
 import json
 import statistics
 import sys
-import tempfile
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
@@ -21,18 +20,19 @@ from pathlib import Path
 from typing import Any, Literal
 
 import numpy as np
-import torch
 from pydantic import SecretStr
 from rich.console import Console
 from rich.table import Table
 
+from benchmarks.engines import random_checkpoint
+from benchmarks.figures import BenchmarkInvalid
 from benchmarks.machine import describe_machine
+from benchmarks.verify import check_sources, read_back
 from models.assets import fetch
 from models.engines.engine import Target
 from models.engines.threads import share_cores
-from models.smirk import SmirkEncoder, open_smirk
+from models.smirk import open_smirk
 from models.spec import CROP_SIZE, FaceBatch
-from stream.client.subscriber import Subscriber
 from stream.config import RunSettings, SourceSettings
 from stream.emit.embedded import EmbeddedServer
 from stream.faces.networks import open_face_engines
@@ -68,8 +68,8 @@ def main() -> None:
     """Measure, print a table, and write JSON when asked to."""
     arguments = _arguments()
     clip = arguments.clip or fetch("demo_clip")
-    with tempfile.TemporaryDirectory() as folder, EmbeddedServer() as server:
-        checkpoint = _random_smirk(Path(folder)) if arguments.face_model == "smirk" else None
+    with EmbeddedServer() as server:
+        checkpoint = random_checkpoint() if arguments.face_model == "smirk" else None
         contenders: dict[str, tuple[RunSettings, Networks]] = {}
         for engine in arguments.engines:
             settings = RunSettings(
@@ -146,26 +146,10 @@ def _median_ms(call: Callable[[], object], warmup: int = 5, repeats: int = 40) -
 
 def _verify(report: RunReport, url: str) -> None:
     """Every frame is accounted for, and what is counted as published can be read back."""
-    (account,) = report.sources.values()
-    if account.error is not None:
-        sys.exit(f"benchmark invalid: {account.error}")
-    if account.received != account.published + account.no_face + sum(account.dropped.values()):
-        sys.exit(f"benchmark invalid: frames unaccounted for: {account}")
-    with Subscriber(url) as subscriber:
-        events = [event for event in subscriber.emotions("clip", start="start", block_s=0) if event.run == report.run]
-    frames = {event.seq for event in events}
-    if len(frames) != account.published:
-        sys.exit(f"benchmark invalid: {account.published} frames published, {len(frames)} on the server")
-    if not all(-1 <= event.valence <= 1 and -1 <= event.arousal <= 1 for event in events):
-        sys.exit("benchmark invalid: valence or arousal outside -1..1")
-
-
-def _random_smirk(folder: Path) -> Path:
-    torch.manual_seed(0)
-    path = folder / "random.pt"
-    weights = SmirkEncoder().state_dict()
-    torch.save({f"smirk_encoder.{name}": tensor for name, tensor in weights.items()}, path)
-    return path
+    try:
+        check_sources(report.sources, read_back(url, report.run))
+    except BenchmarkInvalid as invalid:
+        sys.exit(f"benchmark invalid: {invalid}")
 
 
 def _print_table(result: dict[str, Any], measured: Sequence[Measured]) -> None:

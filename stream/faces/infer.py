@@ -9,7 +9,6 @@ from models.device import DeviceArray
 from models.engines.engine import Batch, Engine
 from models.face_model import AffectHead, FaceModel
 from models.spec import Affect, FaceBatch, FlameParams, FloatArray
-from stream.faces.crop import NO_CROPS
 from stream.frame import AnalysedFace, AnalysedFrame, FoundFrame
 
 
@@ -30,16 +29,15 @@ class Analyser:
 
     def __call__(self, frames: Sequence[FoundFrame]) -> list[AnalysedFrame]:
         """Analysed frames, in order; a frame without faces stays one without faces."""
-        batch = self._batch(frames)
-        if len(batch) == 0:
+        if not any(frame.faces for frame in frames):
             return [AnalysedFrame(frame.stamp, ()) for frame in frames]
+        batch = self._batch(frames)
         params = self.face_model(batch)
         affects = self.head(params if self._head_model is None else self._head_model(batch))
         return _split(frames, params, affects)
 
     def _batch(self, frames: Sequence[FoundFrame]) -> FaceBatch:
-        faces = [face for frame in frames for face in frame.faces]
-        landmarks = np.stack([face.landmarks for face in faces]) if faces else np.empty((0, 478, 3), np.float32)
+        landmarks = np.stack([face.landmarks for frame in frames for face in frame.faces])
         (blendshapes,) = self._blendshapes(landmarks)
         return FaceBatch(
             crops=_joined([frame.crops for frame in frames if frame.faces]),
@@ -54,8 +52,7 @@ def _joined(crops: Sequence[FloatArray | DeviceArray]) -> Batch:
     on_device = [array.here() for array in crops if isinstance(array, DeviceArray)]
     if on_device:
         return torch.cat(on_device)
-    in_memory = [array for array in crops if not isinstance(array, DeviceArray)]
-    return np.concatenate(in_memory) if in_memory else NO_CROPS
+    return np.concatenate([array for array in crops if not isinstance(array, DeviceArray)])
 
 
 def _split(

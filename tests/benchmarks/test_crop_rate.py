@@ -17,4 +17,4 @@ def test_a_crop_rate_is_beside_the_rate_of_a_copy() -> None:
     assert row.floor.value == pytest.approx(8000)
     assert row.share == 0.25
     assert row.bottleneck is not None
-    assert row.bottleneck.startswith("launching and Python")
+    assert row.bottleneck.startswith("overhead")

@@ -48,7 +48,7 @@ def test_the_floor_is_the_slowest_part(ceilings: Ceilings, slowest: str, rate: f
 def test_a_floor_that_explains_little_is_not_the_bottleneck() -> None:
     floor = Floor(1000, "memory")
     assert bottleneck(floor, 900) == "memory"
-    assert bottleneck(floor, 100) == "launching and Python (memory takes 10% of the time)"
+    assert bottleneck(floor, 100) == "overhead beyond the floor (memory takes 10% of the time)"
 
 
 def test_ceilings_of_this_machine() -> None:
