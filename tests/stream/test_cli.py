@@ -82,7 +82,14 @@ def test_each_bad_source_fails_alone_with_one_line_and_the_good_one_is_published
 
     assert finished.returncode == 1
     sources = json.loads(finished.stdout)["sources"]
-    assert sources["good"] == {"received": 40, "published": 0, "no_face": 40, "dropped": {}, "error": None}
+    assert sources["good"] == {
+        "received": 40,
+        "published": 0,
+        "no_face": 40,
+        "dropped": {},
+        "decoder": "CPU",
+        "error": None,
+    }
     for name, spec in bad.items():
         error = sources[name]["error"]
         assert error, f"{name} did not fail"

@@ -14,7 +14,7 @@ def test_defaults_need_nothing_but_a_source() -> None:
     settings = load_settings(None, {"sources": SOURCES})
     assert settings.redis is None
     assert settings.face_model == "mediapipe"
-    assert settings.engine == "openvino"
+    assert (settings.device, settings.engine, settings.ingest) == ("auto", "auto", "auto")
 
 
 def test_the_command_line_wins_over_the_file(tmp_path: Path) -> None:
