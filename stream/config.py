@@ -5,7 +5,7 @@ import tomllib
 from pathlib import Path
 from typing import Any, Literal
 
-from pydantic import BaseModel, ConfigDict, Field, SecretStr, ValidationError, model_validator
+from pydantic import BaseModel, ConfigDict, Field, SecretStr, ValidationError, field_validator, model_validator
 
 from stream.emit.smooth import SmoothingSettings
 from stream.errors import ConfigError
@@ -55,7 +55,7 @@ class RunSettings(BaseModel):
     """What turns a face into FLAME parameters."""
     checkpoint: Path | None = None
     """SMIRK checkpoint, for face_model = "smirk"."""
-    device: str = Field(default="auto", pattern=r"^(auto|cpu|cuda(:\d+)?)$")
+    device: str = "auto"
     """Where pixels and networks live: auto (the first GPU, else the CPU), cpu, cuda or cuda:1."""
     engine: Literal["auto", "openvino", "torch", "inductor", "tensorrt", "tensorrt-rtx"] = "auto"
     """What runs the networks. auto: openvino on the CPU; on a GPU tensorrt, or inductor where that is not installed."""
@@ -71,6 +71,13 @@ class RunSettings(BaseModel):
     faces: FaceSettings = FaceSettings()
     rtsp: RtspSettings = RtspSettings()
     smoothing: SmoothingSettings = SmoothingSettings()
+
+    @field_validator("device")
+    @classmethod
+    def _check_device(cls, device: str) -> str:
+        if not re.fullmatch(r"auto|cpu|cuda(:\d+)?", device):
+            raise ValueError("expected auto, cpu, cuda or, for the second GPU, cuda:1")
+        return device
 
     @model_validator(mode="after")
     def _check_together(self) -> "RunSettings":

@@ -79,7 +79,7 @@ def _print(engines: "list[KeptEngine]", *, as_json: bool, title: str) -> None:
         sys.stdout.write(json.dumps([engine.to_json() for engine in engines]) + "\n")
         return
     table = Table(title=title, title_justify="left", box=box.SIMPLE_HEAD, padding=(0, 1, 0, 0))
-    for heading in ("network", "engine", "device", "error / allowed", "checked on", "built", "MB", "used"):
+    for heading in ("network", "engine", "device", "error / allowed", "MB", "used"):
         table.add_column(heading, no_wrap=heading in ("network", "engine", "error / allowed"))
     for engine in engines:
         table.add_row(*_row(engine), style="dim" if engine.outdated else None)
@@ -97,8 +97,6 @@ def _row(engine: "KeptEngine") -> tuple[str, ...]:
         f"{made.get('runtime', '?')} {made.get('precision', '?')}",
         engine.device_name or "?",
         agreement,
-        str(made.get("checked_on", "?")),
-        f"{made['built_in_s']} s" if "built_in_s" in made else "?",
         f"{engine.size_bytes / 1e6:.1f}",
         _ago(time.time() - engine.used_s),
     )

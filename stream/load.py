@@ -11,11 +11,13 @@ from models.assets import fetch
 from models.device import open_device
 from models.engines.choose import choose_target
 from models.engines.engine import Target
+from models.errors import EngineError
 from models.face_model import FaceModel
 from models.heads import PrototypeHead
 from models.mediapipe_face import open_mediapipe_face
 from models.sampler import open_sampler
 from stream.config import RunSettings
+from stream.errors import ConfigError
 from stream.faces.find import FaceFinder
 from stream.faces.infer import Analyser
 from stream.faces.networks import open_face_engines
@@ -37,14 +39,17 @@ class Networks:
 def targets(settings: RunSettings, device: torch.device) -> tuple[Target, Target]:
     """What finds faces, always in float32 since tracks depend on it, and what the face model runs on.
 
-    Raises EngineError for an engine, precision and device that do not go together.
+    Raises ConfigError for an engine, precision and device that do not go together.
     """
-    find = choose_target(settings.engine, "f32", device)
-    return find, choose_target(settings.engine, settings.precision, device)
+    try:
+        find = choose_target(settings.engine, "f32", device)
+        return find, choose_target(settings.engine, settings.precision, device)
+    except EngineError as error:
+        raise ConfigError(str(error)) from error
 
 
 def load_networks(settings: RunSettings) -> Networks:
-    """Fetch, compile and load what the settings name. Raises AssetError, CheckpointError, EngineError."""
+    """Fetch, compile and load what the settings name. Raises ConfigError, AssetError, CheckpointError, EngineError."""
     device = open_device(settings.device)
     find, target = targets(settings, device)
     log.info("loading networks")
