@@ -53,7 +53,9 @@ class RunReport:
     engine: str
     precision: str
     picture_memory_mib: float | None
-    """Most memory that decoded pictures took on the device at once; None on the CPU."""
+    """Most memory that decoded pictures took on the device at once; None when they were not on one."""
+    picture_memory_limit_mib: float | None
+    """What they were allowed to take."""
     seconds: float
     frames_per_second: float
     stage_ms: dict[str, float]
@@ -132,7 +134,8 @@ def execute(
         device=str(device) if device.type == "cpu" else torch.cuda.get_device_name(device),
         engine=networks.target.runtime,
         precision=networks.target.precision,
-        picture_memory_mib=round(budget.peak_bytes / 2**20, 1) if budget.peak_bytes else None,
+        picture_memory_mib=_mib(budget.peak_bytes) if budget.peak_bytes else None,
+        picture_memory_limit_mib=_mib(budget.limit_bytes) if budget.peak_bytes else None,
         seconds=round(elapsed_s, 3),
         frames_per_second=round(frames / elapsed_s, 2),
         stage_ms={stage: round(ms, 3) for stage, ms in times.medians_ms().items()},
@@ -193,6 +196,10 @@ def redis_url(settings: RunSettings) -> Iterator[str]:
         return
     with EmbeddedServer() as server:
         yield server.url
+
+
+def _mib(count: int) -> float:
+    return round(count / 2**20, 1)
 
 
 def _source_report(source: Source, pipeline: Pipeline, ledger: Ledger) -> SourceReport:

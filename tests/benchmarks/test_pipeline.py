@@ -20,6 +20,7 @@ REPORT = RunReport(
     engine="openvino",
     precision="f32",
     picture_memory_mib=None,
+    picture_memory_limit_mib=None,
     seconds=1.0,
     frames_per_second=5.0,
     stage_ms={},
