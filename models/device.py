@@ -80,14 +80,27 @@ def _queued_now(device: torch.device) -> torch.cuda.Event | None:
 
 
 @contextmanager
-def own_stream(device: torch.device) -> Iterator[None]:
-    """Gives the calling thread a CUDA stream of its own on `device`; does nothing on the CPU."""
+def own_stream(device: torch.device, *, first: bool = False) -> Iterator[None]:
+    """Gives the calling thread a CUDA stream of its own on `device`; does nothing on the CPU.
+
+    `first`: for many threads whose small work others wait for, such as reading; the GPU takes it first.
+    Raises EngineError when the work in it finds the device's memory full.
+    """
     if device.type != "cuda":
         yield
         return
-    stream = torch.cuda.Stream(device)  # type: ignore[no-untyped-call]
-    with torch.cuda.device(device), torch.cuda.stream(stream):
-        yield
+    # PyTorch has 32 streams of each priority and hands them out in turn. Another priority keeps the many apart from
+    # the few, after whose long work theirs would come; and both from those (priority 0) on which CUDA graphs are
+    # recorded, with all that others put there meanwhile.
+    stream = torch.cuda.Stream(device, priority=-2 if first else -1)  # type: ignore[no-untyped-call]
+    try:
+        with torch.cuda.device(device), torch.cuda.stream(stream):
+            yield
+    except torch.OutOfMemoryError as error:
+        raise EngineError(
+            f"device {device} has no memory left ({str(error).partition('. GPU')[0]}); read fewer sources at once, "
+            "lower gpu_memory_mib, or end what else runs on it"
+        ) from error
 
 
 class MemoryBudget:

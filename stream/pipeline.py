@@ -95,12 +95,12 @@ class Pipeline:
 
     def run(self) -> None:
         """Process every source to its end. Raises the first error of a stage; source errors go to `failures`."""
-        stages = Stages(self._abort, partial(own_stream, self.finder.sampler.device))
+        stages, stream = Stages(self._abort), partial(own_stream, self.finder.sampler.device)
         for source, decoded in zip(self.sources, self._decoded, strict=True):
             self.ledger.open(source.name)
-            stages.start(f"read {source.name}", lambda s=source, d=decoded: self._read(s, d))  # type: ignore[misc]
-        stages.start("find", self._find)
-        stages.start("infer", self._infer)
+            stages.start(f"read {source.name}", partial(self._read, source, decoded), partial(stream, first=True))
+        stages.start("find", self._find, stream)
+        stages.start("infer", self._infer, stream)
         stages.start("emit", self._emit)
         threading.Thread(target=self._limit_drain, name="drain limit", daemon=True).start()
         try:

@@ -10,19 +10,18 @@ from stream.channel import ChannelAborted
 class Stages:
     """A group of stage threads. A stage that dies never dies quietly: `join` raises its error."""
 
-    def __init__(
-        self, abort: Callable[[], None], surrounding: Callable[[], AbstractContextManager[None]] = nullcontext
-    ) -> None:
-        """`abort` is called once, on the first failure, to wake every other stage; `surrounding` is entered by each."""
+    def __init__(self, abort: Callable[[], None]) -> None:
+        """`abort` is called once, on the first failure, to wake every other stage."""
         self._abort = abort
-        self._surrounding = surrounding
         self._threads: list[threading.Thread] = []
         self._failure: BaseException | None = None
         self._lock = threading.Lock()
 
-    def start(self, name: str, work: Callable[[], None]) -> None:
-        """Run `work` in a thread of its own."""
-        thread = threading.Thread(target=self._run, args=(work,), name=name, daemon=True)
+    def start(
+        self, name: str, work: Callable[[], None], within: Callable[[], AbstractContextManager[None]] = nullcontext
+    ) -> None:
+        """Run `work` in a thread of its own, which enters `within` first."""
+        thread = threading.Thread(target=self._run, args=(work, within), name=name, daemon=True)
         self._threads.append(thread)
         thread.start()
 
@@ -33,9 +32,9 @@ class Stages:
         if self._failure is not None:
             raise self._failure
 
-    def _run(self, work: Callable[[], None]) -> None:
+    def _run(self, work: Callable[[], None], within: Callable[[], AbstractContextManager[None]]) -> None:
         try:
-            with self._surrounding():
+            with within():
                 work()
         except ChannelAborted:
             return  # another stage failed first and its error is the one to report

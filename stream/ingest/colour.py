@@ -75,17 +75,22 @@ def _repeated(colour: torch.Tensor, height: int, width: int) -> torch.Tensor:
 
 @lru_cache
 def _open_kernel(device: torch.device) -> Convert:
-    noise = torch.randint(0, 256, (72, 96), dtype=torch.uint8, generator=torch.Generator().manual_seed(0)).to(device)
-    luma, chroma = noise[:48], noise[48:].reshape(24, 48, 2)
+    noise = torch.randint(0, 256, (72, 96), generator=torch.Generator().manual_seed(0))
+    pictures = [
+        (samples[:48], samples[48:].reshape(24, 48, 2), Coding(BT709, full_range=False, bits=bits))
+        for samples, bits in ((noise.to(torch.uint8).to(device), 8), ((noise * 256).to(torch.uint16).to(device), 10))
+    ]
+    # Here, so that a GPU that does not work is not taken for a kernel that does not compile.
+    expected = [to_rgb(*picture).cpu() for picture in pictures]
     try:
         from stream.ingest.colour_kernel import COMPILE_ERRORS, convert
     except ImportError as error:
         return _without_kernel(device, error)
     try:
-        found, expected = (of(luma, chroma, Coding(BT709, full_range=False)).cpu() for of in (convert, to_rgb))
+        found = [convert(*picture).cpu() for picture in pictures]
     except COMPILE_ERRORS as error:
         return _without_kernel(device, error)
-    worst = int((found.int() - expected.int()).abs().max())
+    worst = max(int((ours.int() - theirs.int()).abs().max()) for ours, theirs in zip(found, expected, strict=True))
     if worst > KERNEL_DIFFERENCE:
         raise EngineError(
             f"device {device}: the colour kernel is off by {worst} levels, allowed is {KERNEL_DIFFERENCE}; "

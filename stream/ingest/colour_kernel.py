@@ -28,8 +28,9 @@ def convert(luma: torch.Tensor, chroma: torch.Tensor, coding: Coding) -> torch.T
     return rgb
 
 
-# The annotations are for people: Triton gets pointers, numbers and (constexpr) values compiled in.
-@triton.jit  # type: ignore[untyped-decorator]
+# The annotations are for people: Triton gets pointers, numbers and (constexpr) values compiled in. It would compile
+# the kernel again for sizes with other divisors, while cameras are read.
+@triton.jit(do_not_specialize=["width", "chroma_height", "chroma_width"])  # type: ignore[untyped-decorator]
 def colour_kernel(
     luma: torch.Tensor,
     chroma: torch.Tensor,

@@ -31,8 +31,8 @@ class Refused(EngineError):
 class Dali:
     """DALI on one device. May be called by several threads at once; each thread has a context of its own."""
 
-    def __init__(self, device: torch.device) -> None:
-        """Imports DALI (10 s the first time) and decodes a picture.
+    def __init__(self, device: torch.device, *, at_once: int = 4) -> None:
+        """Imports DALI (10 s the first time) and decodes a picture. `at_once`: most files that one call is given.
 
         Raises EngineError when it is not installed or cannot decode on `device`.
         """
@@ -45,6 +45,9 @@ class Dali:
                 f"--ingest gop needs NVIDIA DALI, which cannot be imported ({str(error).splitlines()[0]}); "
                 "pip install 'flamestream[gpu]', or use another --ingest"
             ) from error
+        if device.type == "cuda":
+            # There DALI starts a set of threads, one for each core, for every kind of call of every thread that calls.
+            self._dynamic.set_num_threads(at_once)
         try:
             picture = _one_picture("libvpx-vp9" if device.type == "cpu" else "libx264")
             self.decode([picture])

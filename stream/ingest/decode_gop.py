@@ -1,9 +1,11 @@
 """Decoding whole groups of pictures with DALI: the way with the most throughput on a GPU."""
 
+import logging
 import math
 from collections import deque
-from collections.abc import Generator, Iterator, Sequence
+from collections.abc import Callable, Generator, Iterator, Sequence
 from dataclasses import dataclass, replace
+from weakref import WeakSet
 
 import torch
 from av.container import InputContainer
@@ -14,6 +16,9 @@ from stream.ingest.dali import CODECS, Dali, Refused
 from stream.ingest.decoder import Decoded, Decoder, Decoding, MediaPacket
 from stream.ingest.gop import MAX_PICTURES, Gop, GopCutter, Shown, codec_of, contain
 from stream.ingest.gop_look import Look, look_of
+from stream.redact import redact
+
+log = logging.getLogger(__name__)
 
 LARGEST_DIFFERENCE = 8
 """Levels by which a picture of slowly changing colours may differ from the CPU decoder's: DALI interpolates chroma
@@ -28,8 +33,8 @@ GOPS_AT_ONCE = 4
 MAX_REDECODING = 4.0
 """How often, on average, a picture of a group that does not fit into memory at once may be decoded: for each part of
 it DALI starts from the group's first picture again."""
-SHARE = 2
-"""No source uses more than one part in so many of the memory budget for one call."""
+LEAST_SHARERS = 2
+"""One call takes a source's even share of the memory budget, but no more than one part in so many."""
 _COPIES = 2  # the pictures as DALI gives them, and as they are handed on
 
 _WAIT_S = 1.0
@@ -49,10 +54,11 @@ class GopDecoding:
         self, device: torch.device, *, otherwise: Decoding, budget: MemoryBudget, gops_at_once: int = GOPS_AT_ONCE
     ) -> None:
         """Imports DALI, which takes 10 s. Raises EngineError when it is missing or does not work on `device`."""
-        self._dali = Dali(device)
+        self._dali = Dali(device, at_once=gops_at_once)
         self._otherwise = otherwise
         self._budget = budget
         self._gops_at_once = gops_at_once
+        self._decoders: WeakSet[GopDecoder] = WeakSet()
 
     def open(self, url: str, options: dict[str, str] | None = None, *, demuxer: str | None = None) -> InputContainer:
         """See `Decoding`."""
@@ -62,12 +68,22 @@ class GopDecoding:
         """See `Decoding`."""
         otherwise = self._otherwise.decoder(stream, live=live)
         at_once = 1 if live else self._gops_at_once
-        decoder = GopDecoder(stream, self._dali, otherwise, self._budget, gops_at_once=at_once, live=live)
+        decoder = GopDecoder(
+            stream,
+            self._dali,
+            otherwise,
+            self._budget,
+            gops_at_once=at_once,
+            live=live,
+            sharers=lambda: len(self._decoders),
+        )
         codec, device = codec_of(stream), self._dali.device
         if codec not in CODECS[device.type]:
             decoder.give_up(f"no {codec} on the {'CPU' if device.type == 'cpu' else 'GPU'}")
         elif codec in _REORDERED and stream.container.format.name in _UNORDERED:
             decoder.give_up("this container does not say when pictures are shown")
+        else:
+            self._decoders.add(decoder)
         return decoder
 
 
@@ -103,14 +119,19 @@ class GopDecoder:
         *,
         gops_at_once: int = GOPS_AT_ONCE,
         live: bool = False,
+        sharers: Callable[[], int] = lambda: 1,
     ) -> None:
-        """`otherwise` is a decoder of the same stream that has not been used."""
+        """`otherwise` is a decoder of the same stream that has not been used.
+
+        `sharers` tells how many decoders use the memory budget now.
+        """
         self._stream = stream
         self._dali = dali
         self._otherwise = otherwise
         self._budget = budget
         self._gops_at_once = gops_at_once
         self._live = live
+        self._sharers = sharers
         self._cutter = GopCutter(stream)
         self._waiting: deque[Gop] = deque()
         self._look: Look | None = None
@@ -227,6 +248,9 @@ class GopDecoder:
             except Refused as error:
                 if not self._proven:
                     return f"it refuses this stream, {error}"
+                if not self._refused:
+                    name = redact(str(self._stream.container.name))
+                    log.warning("%s: pictures up to the next key picture are lost, DALI refuses them: %s", name, error)
                 self._refused += 1
                 self._lose(tuple(picture for picture in shown if picture.place >= first), job.gop.lost_after)
                 return ""
@@ -315,7 +339,10 @@ class GopDecoder:
 
     def _capacity(self, look: Look) -> int:
         """Pictures in one call."""
-        return self._budget.limit_bytes // (SHARE * _COPIES * look.size)
+        return self._budget.limit_bytes // (self._shares() * _COPIES * look.size)
+
+    def _shares(self) -> int:
+        return max(LEAST_SHARERS, self._sharers())
 
     def _unfit(self, gop: Gop, look: Look) -> str:
         """Why DALI should not decode the group; '' when it should."""
@@ -324,5 +351,5 @@ class GopDecoder:
         pictures, room = len(gop.data), self._capacity(look)
         if room and (math.ceil(pictures / room) + 1) / 2 <= MAX_REDECODING:
             return ""
-        needed = pictures * look.size * SHARE * _COPIES / 2**20
-        return f"groups of {pictures} pictures want {needed:.0f} MiB of memory for pictures"
+        needed = pictures * look.size * self._shares() * _COPIES / 2**20
+        return f"groups of {pictures} pictures want {needed:.0f} MiB of memory for pictures, shared by all sources"

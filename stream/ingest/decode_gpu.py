@@ -72,6 +72,8 @@ class NvdecDecoder:
 
     FFmpeg itself goes on in software, without losing a picture, when NVDEC refuses a stream: for its profile, its
     size, or want of memory. Where a picture lies tells who decoded it.
+    Of damage inside a picture only what breaks FFmpeg's own reading of its headers is noticed and counted: the rest
+    NVDEC conceals, and FFmpeg does not ask, so it shows as smeared pictures.
     """
 
     def __init__(self, stream: VideoStream, device: torch.device, room: Room, warn: Warn) -> None:
@@ -162,8 +164,8 @@ def hardware(device: torch.device) -> HWAccel:
     Makes torch's CUDA context the calling thread's own, since FFmpeg takes that one when the container opens.
     """
     if torch.cuda.is_available():
-        torch.cuda.set_device(device)
-        torch.cuda.current_stream(device).query()
+        torch.cuda.set_device(device)  # does nothing yet for the first GPU in a new thread
+        torch.cuda.current_stream(device).record_event()  # to make an event, a context must be there
     return HWAccel(
         "cuda", device=device.index or 0, allow_software_fallback=True, options=dict(_SHARE_CONTEXT), is_hw_owned=True
     )

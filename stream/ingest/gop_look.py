@@ -12,7 +12,7 @@ from av.video.stream import VideoStream
 from models.spec import FloatArray
 from stream.ingest.coding import BT601, Coding, is_full_range, matrix_of
 from stream.ingest.dali import FORMATS
-from stream.ingest.gop import Gop, codec_of
+from stream.ingest.gop import Gop
 from stream.ingest.upright import Turn, turn_of
 
 
@@ -60,7 +60,7 @@ def look_of(gop: Gop, stream: VideoStream, device: torch.device) -> Look | None:
     picture = pictures[0]
     right = Coding(matrix_of(picture), is_full_range(picture))
     # On a GPU the container's word does not reach NVDEC's parser.
-    full = right.full_range and (device.type == "cpu" or declares_full_range(gop, codec_of(stream)))
+    full = right.full_range and (device.type == "cpu" or declares_full_range(gop, codec.name))
     given = Coding(BT601, full)
     colours = None if right == given else torch.from_numpy(_correction(given, right)).to(device)
     return Look(
@@ -76,11 +76,14 @@ def unreadable(picture: VideoFrame, device_type: str) -> str:
     return "" if stored.name in FORMATS[device_type] else f"cannot read {stored.name}"
 
 
-def declares_full_range(gop: Gop, codec: str) -> bool:
-    """Whether the group itself says that it has the full range, whatever its container says."""
-    context = av.CodecContext.create(codec, "r")
+def declares_full_range(gop: Gop, decoder: str) -> bool:
+    """Whether the group itself says that it has the full range, whatever its container says.
+
+    `decoder` is FFmpeg's name of one that works on the CPU: for AV1 the codec's own name is none of these.
+    """
+    context = av.CodecContext.create(decoder, "r")
     if not isinstance(context, VideoCodecContext):
-        raise TypeError(f"{codec} is no video codec")
+        raise TypeError(f"{decoder} is no video decoder")
     context.extradata = gop.extradata or None
     try:
         pictures = context.decode(av.Packet(gop.data[0])) + context.decode(None)

@@ -91,6 +91,32 @@ def test_a_stage_has_a_stream_of_its_own() -> None:
     assert torch.cuda.current_stream(device) == usual
 
 
+@pytest.mark.gpu
+def test_the_streams_of_many_threads_are_none_of_the_few_nor_of_a_recording() -> None:
+    device = torch.device("cuda", 0)
+
+    def streams(**priority: bool) -> set[int]:
+        found = set()
+        for _ in range(40):  # more than PyTorch has of one priority
+            with own_stream(device, **priority):
+                found.add(torch.cuda.current_stream(device).cuda_stream)
+        return found
+
+    many, few = streams(first=True), streams()
+    recordings = {torch.cuda.Stream(device).cuda_stream for _ in range(40)}
+    assert not many & few
+    assert not recordings & (many | few)
+
+
+@pytest.mark.gpu
+def test_a_device_without_room_says_so_in_one_line() -> None:
+    device = torch.device("cuda", 0)
+    expected = r"^device cuda:0 has no memory left .*lower gpu_memory_mib"
+    with pytest.raises(EngineError, match=expected) as told, own_stream(device):
+        torch.empty(2**46, dtype=torch.uint8, device=device)
+    assert len(str(told.value).splitlines()) == 1
+
+
 # The memory budget
 
 

@@ -1,6 +1,9 @@
 """Stages: a thread that dies is never silent."""
 
 import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
+from functools import partial
 
 import pytest
 
@@ -25,6 +28,23 @@ def test_join_raises_the_first_failure_and_wakes_the_others() -> None:
     stages.start("failing", fail)
     with pytest.raises(RuntimeError, match="stage broke"):
         stages.join()
+
+
+def test_each_stage_works_within_what_it_is_given() -> None:
+    seen: list[tuple[str, str]] = []
+    entered = threading.local()
+
+    @contextmanager
+    def within(name: str) -> Iterator[None]:
+        entered.name = name
+        yield
+        seen.append((name, "left"))
+
+    stages = Stages(lambda: None)
+    for name in ("one", "two"):
+        stages.start(name, lambda: seen.append((entered.name, "worked")), partial(within, name))
+    stages.join()
+    assert sorted(seen) == [("one", "left"), ("one", "worked"), ("two", "left"), ("two", "worked")]
 
 
 def test_join_returns_when_all_work_is_done() -> None:

@@ -124,9 +124,13 @@ def test_a_bad_group_costs_itself_and_no_other(
         np.testing.assert_array_equal(pixels(decoded), pixels(whole[number]))
 
 
-def test_a_bad_last_group_is_counted_at_the_end(decoding: GopDecoding, clip: Path) -> None:
+def test_a_bad_last_group_is_counted_at_the_end(
+    decoding: GopDecoding, clip: Path, caplog: pytest.LogCaptureFixture
+) -> None:
     ours, decoder, lost = read(decoding, clip, harm=lambda packets: noise(packets, 50))
     assert (len(ours), lost, decoder.failures_in_a_row) == (45, 15, 1)
+    (warning,) = caplog.messages
+    assert warning.startswith(f"{clip}: pictures up to the next key picture are lost, DALI refuses them: ")
 
 
 def test_a_stream_without_its_first_key_frame_begins_at_the_next(
@@ -241,6 +245,26 @@ def test_a_group_far_beyond_the_budget_goes_to_the_other_decoder(
         ours = feed(decoder, with_end(container.demux(stream)))
         assert decoder.description.startswith("CPU (DALI: groups of 15 pictures want 3 MiB")
     assert [frame_number(pixels(decoded)) for decoded in ours] == list(range(60))
+
+
+@pytest.mark.parametrize(("sharers", "pictures"), [(1, 30), (16, 3)])
+def test_sources_share_the_memory_evenly(
+    dali: Dali, clip: Path, frame_number: Callable[[Rgb], int], sharers: int, pictures: int
+) -> None:
+    budget = MemoryBudget(120 * SIZE)
+    with av.open(str(clip)) as container:
+        stream = container.streams.video[0]
+        other = CpuDecoding().decoder(stream, live=False)
+        decoder = GopDecoder(stream, dali, other, budget, gops_at_once=4, sharers=lambda: sharers)
+        numbers = [
+            frame_number(pixels(decoded))
+            for packet in with_end(container.demux(stream))
+            for decoded in decoder.decode(packet)
+            if decoded is not None
+        ]
+    assert decoder.description == "DALI"
+    assert numbers == list(range(60))
+    assert 0 < budget.peak_bytes <= 2 * pictures * SIZE + SIZE  # as DALI gives them, as copies, and the one looked at
 
 
 def test_a_file_waits_for_room_and_a_live_stream_drops(dali: Dali, clip: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -6,6 +6,7 @@ from pathlib import Path
 import av
 import numpy as np
 import pytest
+import torch
 from av.video.reformatter import ColorRange
 from av.video.stream import VideoStream
 
@@ -86,6 +87,24 @@ def test_the_range_is_read_from_the_group_and_not_from_its_container(h264: Path,
         assert look is not None
         assert look.colours is not None
         assert not declares_full_range(gop, "h264")
+
+
+@pytest.mark.parametrize("full_range", [False, True])
+def test_the_range_of_av1_is_read_though_ffmpegs_own_decoder_needs_a_gpu(full_range: bool, tmp_path: Path) -> None:
+    file = tmp_path / "video.mkv"
+    with av.open(str(file), "w") as output:
+        target = output.add_stream("libsvtav1", rate=30)
+        assert isinstance(target, VideoStream)
+        target.width, target.height, target.pix_fmt = 192, 96, "yuv420p"
+        target.codec_context.color_range = ColorRange.JPEG if full_range else ColorRange.MPEG
+        output.mux([*target.encode(av.VideoFrame(192, 96, "yuv420p")), *target.encode(None)])
+    with av.open(str(file)) as container:
+        stream = container.streams.video[0]
+        (gop,) = groups(stream)
+        assert declares_full_range(gop, stream.codec_context.name) == full_range
+        look = look_of(gop, stream, torch.device("cuda", 0))  # no tensor is made there, since DALI's colours are right
+    assert look is not None
+    assert look.colours is None
 
 
 def test_what_dali_cannot_read(tmp_path: Path, h264: Path) -> None:
