@@ -9,6 +9,7 @@ from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
 
+from rich.markup import escape
 from rich.table import Table
 
 
@@ -152,7 +153,7 @@ def table_of(name: str, section: dict[str, Any]) -> Table:
             row["bottleneck"] or "",
         )
     for what, reason in section.get("not_measured", {}).items():
-        table.add_row(what, "not measured", "", "", reason, "")
+        table.add_row(what, "not measured", "", "", escape(reason), "")
     if error := section.get("error"):
-        table.add_row("FAILED", "", "", "", error, "")
+        table.add_row("FAILED", "", "", "", escape(error), "")
     return table

@@ -32,7 +32,7 @@ from benchmarks.sections import SECTIONS, Options, prepare
 from models.device import open_device
 
 REPOSITORY = Path(__file__).parents[1]
-SHARES = {"decode": 12, "crops": 12, "engines": 28, "end_to_end": 20, "max_streams": 22, "trace": 6}
+SHARES = {"build": 30, "decode": 8, "crops": 8, "engines": 20, "end_to_end": 14, "max_streams": 16, "trace": 4}
 """Of the time limit, for each section; what one leaves goes to those after it."""
 GRACE_S = 30.0
 """How long after its time limit a section is killed: measurements under way are finished."""

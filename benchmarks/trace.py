@@ -49,7 +49,8 @@ def measure_trace(
         return
     wanted, limits, loaded = sources_of(video, 1, settings), Limits(infer_batch=8), networks()
     run_once(wanted, loaded, limits)
-    with profile(activities=[ProfilerActivity.CUDA]) as profiler:
+    # Of one cycle nothing is lost either way, but without `acc_events` PyTorch 2.11 warns that something may be.
+    with profile(activities=[ProfilerActivity.CUDA], acc_events=True) as profiler:
         run_once(wanted, loaded, limits)
     back, there = (Copies.of(sizes) for sizes in read_copies(profiler))
     per_frame = back.total_bytes / video.frames

@@ -3,7 +3,7 @@
 import logging
 import threading
 from collections.abc import Callable, Sequence
-from contextlib import AbstractContextManager, nullcontext
+from contextlib import AbstractContextManager, nullcontext, suppress
 
 import torch
 
@@ -18,6 +18,9 @@ Run = Callable[[Sequence[torch.Tensor]], Sequence[torch.Tensor]]
 
 WARM_UPS = 3
 """Runs before a capture: libraries load kernels and reserve memory in the first ones, which no capture may hold."""
+
+_recording = threading.Lock()
+"""A recording begins by waiting for the whole GPU, which CUDA refuses while another thread records."""
 
 
 def bucket_sizes(max_batch: int) -> tuple[int, ...]:
@@ -90,6 +93,9 @@ class CudaGraphs:
         self._name = name
         self._run = run
         self._graphs: dict[int, tuple[torch.cuda.CUDAGraph, Sequence[torch.Tensor]]] = {}
+        # Graphs never run at once and their outputs are read before the next replay, so they may share their memory.
+        self._pool = torch.cuda.graph_pool_handle()
+        self._aside: torch.cuda.Stream | None = None
         self._refused = False
 
     def __call__(self, inputs: Sequence[torch.Tensor]) -> Sequence[torch.Tensor]:
@@ -100,7 +106,9 @@ class CudaGraphs:
                 self._graphs[size] = self._record(inputs)
             except RuntimeError as error:
                 self._refused = True
-                log.warning("%s runs without CUDA graphs, slower in small batches: %s", self._name, reason(error))
+                # Ending a recording that has failed fails as well: what came first says why.
+                first = error.__context__ if isinstance(error.__context__, RuntimeError) else error
+                log.warning("%s runs without CUDA graphs, slower in small batches: %s", self._name, reason(first))
         if size not in self._graphs:
             return self._run(inputs)
         graph, outputs = self._graphs[size]
@@ -109,19 +117,25 @@ class CudaGraphs:
 
     def _record(self, inputs: Sequence[torch.Tensor]) -> tuple[torch.cuda.CUDAGraph, Sequence[torch.Tensor]]:
         device = inputs[0].device
+        # Of a priority that no stage's stream has (`own_stream`): what another thread queued on the same stream would
+        # be recorded instead of done.
+        aside = self._aside = self._aside or torch.cuda.Stream(device)  # type: ignore[no-untyped-call]
         here = torch.cuda.current_stream(device)
-        aside = torch.cuda.Stream(device)  # type: ignore[no-untyped-call]
-        aside.wait_stream(here)
-        with torch.cuda.stream(aside):
+        graph = torch.cuda.CUDAGraph()
+        with _recording, torch.cuda.stream(aside):
+            aside.wait_stream(here)
             for _ in range(WARM_UPS):
                 self._run(inputs)
+            try:
+                # Other threads decode and copy meanwhile: only what this one does is recorded, or forbidden.
+                with torch.cuda.graph(graph, pool=self._pool, stream=aside, capture_error_mode="thread_local"):
+                    outputs = self._run(inputs)
+            except RuntimeError:
+                # PyTorch 2.11 would go on as if it still recorded, and keep the memory of every picture from now on.
+                with suppress(RuntimeError):  # newer ones have ended it already
+                    torch._C._cuda_endAllocateToPool(device.index, self._pool)
+                raise
         here.wait_stream(aside)
-        graph = torch.cuda.CUDAGraph()
-        # Graphs never run at once and their outputs are read before the next replay, so they may share their memory.
-        pool = next((other.pool() for other, _ in self._graphs.values()), None)
-        # Other threads decode and copy meanwhile: only what this one does is recorded, or forbidden.
-        with torch.cuda.graph(graph, pool=pool, stream=aside, capture_error_mode="thread_local"):
-            outputs = self._run(inputs)
         return graph, outputs
 
 

@@ -7,6 +7,7 @@ import contextlib
 import copy
 import os
 import shutil
+import warnings
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
@@ -42,6 +43,10 @@ class InductorEngine:
             forbid_tf32()
             run = CudaGraphs(f"engine {path.parent.name}", run)
         self._buckets = Buckets(sizes, item_shapes, device, run)
+        if device.type == "cuda":
+            # Recorded now, the largest first, whose memory the others share: later it would hold up running streams.
+            for size in reversed(sizes):
+                self(*(torch.zeros(size, *shape, device=device) for shape in item_shapes))
 
     def __call__(self, *inputs: Batch) -> tuple[FloatArray, ...]:
         """Outputs, each [B, ...], for inputs of [B, ...]; B may be 0. Raises ValueError for another shape or type."""
@@ -75,8 +80,14 @@ class InductorBackend:
         with (
             _cuda_toolkit(device, folder),
             torch.no_grad(),
-            as_engine_error("inductor cannot compile the network", remedy="use another engine and report it"),
+            warnings.catch_warnings(),
+            as_engine_error(
+                "inductor cannot compile the network",
+                remedy="use another engine and report it",
+                kinds=(RuntimeError, OSError),
+            ),
         ):
+            warnings.filterwarnings("ignore", message="TensorFloat32 tensor cores")  # which are not used on purpose
             torch._inductor.aoti_compile_and_package(program, package_path=str(folder / MODEL_FILE))
 
     def load(self, folder: Path, target: Target, item_shapes: Sequence[tuple[int, ...]]) -> Engine:
@@ -128,6 +139,7 @@ def _cuda_toolkit(device: torch.device, folder: Path) -> Iterator[None]:
     packaged = Path(torch.__file__).parents[1] / "nvidia" / f"cu{str(torch.version.cuda).partition('.')[0]}"
     if cpp_extension.CUDA_HOME is None and (packaged / "include" / "cuda.h").is_file():
         changed["CUDA_HOME"] = str(packaged)
+        cpp_extension.CUDA_HOME = str(packaged)  # PyTorch 2.11 looks at the variable only when it imports this module
     stub = folder / "libcuda.so"  # the name the linker looks for; drivers in containers often come without it
     stub.symlink_to(_driver_library())
     kept = {name: os.environ.get(name) for name in changed}

@@ -45,11 +45,12 @@ def test_what_there_was_no_time_for_says_so() -> None:
     assert Section("engines", limit_s=60).has_time("smirk", need_s=10)
 
 
-@pytest.mark.parametrize("wanted", ["25.0%", "the decoder", "no GPU", "it broke"])
+@pytest.mark.parametrize("wanted", ["25.0%", "the decoder", "no GPU", "needs flamestream[gpu]", "it broke"])
 def test_a_table_shows_figures_floors_gaps_and_failures(wanted: str) -> None:
     section = Section("decode")
     section.add(row(50, 200))
     section.skip("nvdec", "no GPU")
+    section.skip("gop", "needs flamestream[gpu]")
     console = Console(file=io.StringIO(), width=160)
     console.print(table_of("decode", section.to_json() | {"error": "it broke"}))
     assert isinstance(console.file, io.StringIO)

@@ -9,6 +9,7 @@ from pathlib import Path
 import pytest
 
 from benchmarks import gpu
+from benchmarks.figures import Section
 from benchmarks.sections import SECTIONS
 
 REPOSITORY = Path(gpu.__file__).parents[1]
@@ -40,6 +41,15 @@ def test_what_cannot_be_is_refused_with_what_can(
         gpu.main(["--device", "cpu", *arguments])
     assert ended.value.code == 2
     assert "expected" in capsys.readouterr().err
+
+
+def test_engines_of_whole_runs_are_made_before_anything_is_measured() -> None:
+    options, sections = chosen("--face-models", "mediapipe", "--quick")
+    section = Section(sections[0])
+    SECTIONS["build"](section, options)
+    (row,) = section.rows
+    assert sections[0] == "build"
+    assert row.figure.unit == "s"
 
 
 def test_a_section_that_fails_does_not_take_the_others_along(tmp_path: Path) -> None:

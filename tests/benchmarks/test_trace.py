@@ -2,6 +2,7 @@
 
 import pytest
 import torch
+from torch.profiler import ProfilerActivity, profile
 
 from benchmarks import trace
 from benchmarks.figures import BenchmarkInvalid, Section
@@ -48,7 +49,7 @@ def test_on_the_cpu_it_does_not_apply(short: Video) -> None:
 def test_the_profiler_sees_the_copies_of_a_gpu() -> None:
     device = torch.device("cuda", 0)
     numbers = torch.rand(1000, device=device)
-    with torch.profiler.profile(activities=[torch.profiler.ProfilerActivity.CUDA]) as profiler:
+    with profile(activities=[ProfilerActivity.CUDA], acc_events=True) as profiler:
         numbers.cpu()
         torch.rand(500).to(device)
         torch.cuda.synchronize()
