@@ -26,6 +26,7 @@ OWNERS = {
     "cv2": ("models/geometry.py", "models/engines/threads.py"),
     "tflite": ("models/tflite.py",),
     "timm": ("models/smirk.py",),
+    "scipy": ("train/open_head/sparse.py",),
     "modelopt": ("models/engines/quantise.py",),
     "tensorrt_rtx_bindings": ("models/engines/tensorrt_rtx.py", "stream/ops/"),
     "torch_tensorrt": ("models/engines/tensorrt.py", "stream/ops/"),

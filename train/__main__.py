@@ -11,11 +11,12 @@ from rich.console import Console
 from models.device import open_device
 from models.engines.choose import PrecisionChoice, RuntimeChoice, choose_target
 from models.errors import FlamestreamError
+from train.open_head.command import app as open_head
 
 console = Console(stderr=True)
 app = typer.Typer(
     name="flamestream-train",
-    help="Makes the engines that flamestream runs.",
+    help="Makes the engines that flamestream runs, and what its models are made of.",
     no_args_is_help=True,
     add_completion=False,
     pretty_exceptions_enable=False,
@@ -25,7 +26,10 @@ app = typer.Typer(
 
 @app.callback()
 def _commands() -> None:
-    """Makes the engines that flamestream runs."""
+    """Makes the engines that flamestream runs, and what its models are made of."""
+
+
+app.add_typer(open_head, name="open-head")
 
 
 @app.command(

@@ -1,0 +1,1 @@
+"""Builds the open head that `models.open_head` loads."""
