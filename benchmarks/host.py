@@ -29,6 +29,7 @@ from models import face_mesh
 from models.assets import fetch
 from models.device import CPU, DeviceArray
 from models.engines.engine import Batch
+from models.face_engines import FaceEngines
 from models.geometry import Float64Array, Image
 from models.head_pose import read_canonical_face
 from models.heads import PrototypeHead
@@ -42,7 +43,6 @@ from stream.emit.smooth import SmoothingSettings
 from stream.faces.crop import cut_out
 from stream.faces.find import FaceFinder
 from stream.faces.infer import Analyser
-from stream.faces.networks import FaceEngines
 from stream.frame import Frame, FrameStamp
 
 SIDE = 400

@@ -31,11 +31,11 @@ from benchmarks.verify import check_sources, read_back
 from models.assets import fetch
 from models.engines.engine import Target
 from models.engines.threads import share_cores
+from models.face_engines import open_face_engines
 from models.smirk import open_smirk
 from models.spec import CROP_SIZE, FaceBatch
 from stream.config import RunSettings, SourceSettings
 from stream.emit.embedded import EmbeddedServer
-from stream.faces.networks import open_face_engines
 from stream.load import Networks, load_networks
 from stream.run import RunReport, execute
 

@@ -7,10 +7,10 @@ from collections.abc import Sequence
 import numpy as np
 
 from models import blaze_face, face_mesh
+from models.face_engines import FaceEngines
 from models.geometry import Float64Array, regions_to_frame
 from models.sampler import CpuSampler, Sampler
 from models.spec import FloatArray
-from stream.faces.networks import FaceEngines
 from stream.faces.track import Tracker
 from stream.frame import Frame, FrameStamp, Pixels, TrackedFace
 

@@ -33,12 +33,12 @@ from models.device_sampler import (
     region_matrices,
 )
 from models.errors import EngineError
+from models.face_engines import open_face_engines
 from models.face_mesh import landmark_regions
 from models.geometry import Float64Array, crop_box, regions_to_frame
 from models.parity import Tolerance
 from models.sampler import CpuSampler
 from stream.faces.find import FaceFinder
-from stream.faces.networks import open_face_engines
 
 Pixels = npt.NDArray[np.uint8]
 Media = Callable[[str], Path]

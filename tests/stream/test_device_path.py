@@ -15,6 +15,7 @@ from pydantic import SecretStr
 from models.assets import fetch
 from models.device import CPU, MemoryBudget
 from models.device_sampler import DeviceSampler
+from models.face_engines import open_face_engines
 from models.face_mesh import LEFT_EYE_CORNER, RIGHT_EYE_CORNER
 from models.parity import EVENTS
 from models.smirk import SmirkEncoder, open_smirk
@@ -22,7 +23,6 @@ from stream.config import RunSettings, SourceSettings
 from stream.emit.schema import EmotionEvent
 from stream.faces.find import FaceFinder
 from stream.faces.infer import Analyser
-from stream.faces.networks import open_face_engines
 from stream.frame import AnalysedFace, AnalysedFrame
 from stream.ingest.choose import DecodingChoice
 from stream.ingest.coding import BITS, Coding, is_full_range, matrix_of

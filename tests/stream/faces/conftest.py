@@ -9,7 +9,7 @@ import pytest
 from PIL import Image
 
 from models.assets import fetch
-from stream.faces.networks import FaceEngines, open_face_engines
+from models.face_engines import FaceEngines, open_face_engines
 from stream.frame import Frame, FrameStamp
 
 Pixels = npt.NDArray[np.uint8]

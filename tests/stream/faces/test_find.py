@@ -14,10 +14,10 @@ import pytest
 
 from models.engines.engine import Engine
 from models.errors import AssetCorrupt, AssetUnavailable
+from models.face_engines import FaceEngines, open_face_engines
 from models.face_mesh import LEFT_EYE_CORNER, RIGHT_EYE_CORNER
 from models.spec import FloatArray
 from stream.faces.find import FaceFinder
-from stream.faces.networks import FaceEngines, open_face_engines
 from stream.frame import Frame, TrackedFace
 
 Pixels = npt.NDArray[np.uint8]
