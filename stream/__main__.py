@@ -8,7 +8,7 @@ from collections.abc import Callable
 from datetime import datetime
 from pathlib import Path
 from types import FrameType
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 from rich.console import Console
@@ -16,6 +16,10 @@ from rich.console import Console
 from models.errors import FlamestreamError
 from stream.engine_command import app as engine_app
 from stream.errors import ConfigError
+
+if TYPE_CHECKING:
+    from stream.config import RunSettings
+    from stream.render.film import Film
 
 EXIT_FAILED = 1
 """A source failed, or the run could not be done."""
@@ -45,6 +49,16 @@ Engine = Annotated[
     typer.Option("--engine", help="auto, openvino, torch (eager), inductor, tensorrt or tensorrt-rtx. \\[auto]"),
 ]
 Precision = Annotated[str | None, typer.Option("--precision", help="auto, f32, f16, bf16, int8 or fp8. \\[auto]")]
+FaceModelName = Annotated[
+    str | None, typer.Option("--face-model", help="mediapipe, smirk-open or smirk. \\[mediapipe]")
+]
+Checkpoint = Annotated[
+    Path | None, typer.Option("--checkpoint", help="SMIRK checkpoint (SMIRK_em1.pt), or other smirk-open weights.")
+]
+FlameFile = Annotated[
+    Path | None,
+    typer.Option("--head", metavar="FLAME.pkl", help="generic_model.pkl of FLAME 2020, to draw what smirk predicts."),
+]
 Device = Annotated[
     str | None, typer.Option("--device", help="auto (a GPU if there is one), cpu, cuda, cuda:1. \\[auto]")
 ]
@@ -63,6 +77,7 @@ class ConsoleHandler(logging.Handler):
 @app.command(
     epilog="Examples:  [bold]flamestream run clip.mp4[/]   |   "
     "[bold]flamestream run rtsp://camera/stream lobby.mp4 --redis redis://localhost[/]   |   "
+    "[bold]flamestream run clip.mp4 --render over.mp4[/]   |   "
     "[bold]flamestream run clip.mp4 --face-model smirk --checkpoint SMIRK_em1.pt --json[/]"
 )
 def run(
@@ -70,8 +85,8 @@ def run(
     name: Annotated[list[str] | None, typer.Option("--name", help="Name of each source, in order.")] = None,
     redis: RedisUrl = None,
     prefix: Prefix = None,
-    face_model: Annotated[str | None, typer.Option(help="mediapipe or smirk. \\[mediapipe]")] = None,
-    checkpoint: Annotated[Path | None, typer.Option(help="SMIRK checkpoint (SMIRK_em1.pt).")] = None,
+    face_model: FaceModelName = None,
+    checkpoint: Checkpoint = None,
     device: Device = None,
     engine: Engine = None,
     precision: Precision = None,
@@ -79,12 +94,18 @@ def run(
         str | None,
         typer.Option(help="What decodes: auto, cpu, nvdec, or gop (DALI, whole groups of pictures). \\[auto]"),
     ] = None,
+    render: Annotated[
+        Path | None,
+        typer.Option(metavar="OUT.mp4", help="Film the mesh over each face; with more sources OUT-SOURCE.mp4 each."),
+    ] = None,
+    head: FlameFile = None,
     config: Annotated[Path | None, typer.Option(help="TOML file with any of the settings.")] = None,
     as_json: AsJson = False,
 ) -> None:
     """Process files and cameras together and publish what is seen; without --redis a server is started for the run.
 
-    Ends when every file has ended, or on Ctrl-C. Exit code 0: all sources ended well; 1: one failed; 2: wrong usage.
+    Ends when every file has ended, or on Ctrl-C. Exit code 0: all sources ended well; 1: one failed, or a video of
+    --render did; 2: wrong usage.
     """
     from stream.config import load_settings
 
@@ -102,12 +123,60 @@ def run(
             "ingest": ingest,
         },
     )
+    if head is not None and render is None:
+        raise ConfigError("--head is what --render draws; give --render OUT.mp4 too, or leave it out")
     from stream.report import run_with_progress  # after the settings: it loads torch, and typing errors should not wait
 
-    report = run_with_progress(settings, console, quiet=as_json, on_pipeline=lambda p: _stop_on_signals(p.stop))
+    film = None if render is None else _open_film(settings, render, head)
+    report = run_with_progress(
+        settings, console, quiet=as_json, film=film, on_pipeline=lambda p: _stop_on_signals(p.stop)
+    )
     if as_json:
-        sys.stdout.write(json.dumps(report.to_json()) + "\n")
-    if not report.ok:
+        videos = {} if film is None else {"videos": film.to_json()}
+        sys.stdout.write(json.dumps(report.to_json() | videos) + "\n")
+    if not report.ok or (film is not None and not film.ok):
+        raise typer.Exit(EXIT_FAILED)
+
+
+@app.command(
+    epilog="Examples:  [bold]flamestream image portrait.jpg --out over.png[/]   |   "
+    "[bold]flamestream image team.jpg me.png --json[/]"
+)
+def image(
+    pictures: Annotated[list[Path], typer.Argument(metavar="PICTURE", help="JPEG, PNG or WebP files.")],
+    out: Annotated[
+        Path | None,
+        typer.Option(metavar="PNG", help="Picture and mesh side by side; with more pictures PNG-PICTURE.png each."),
+    ] = None,
+    face_model: FaceModelName = None,
+    checkpoint: Checkpoint = None,
+    head: FlameFile = None,
+    device: Device = None,
+    engine: Engine = None,
+    precision: Precision = None,
+    as_json: AsJson = False,
+) -> None:
+    """Read every face in pictures: a table of affect, pose and strongest actions, and the mesh drawn over it.
+
+    Exit code 0: every picture has a face; 1: one has none or cannot be read or written; 2: wrong usage.
+    """
+    from stream.config import load_settings
+
+    wanted = {"face_model": face_model, "checkpoint": checkpoint, "device": device}
+    # Settings of a run, which always has a source; this one is never opened.
+    settings = load_settings(None, {"sources": [{"url": "-"}], **wanted, "engine": engine, "precision": precision})
+    if head is not None and out is None:
+        raise ConfigError("--head is what --out draws; give --out PNG too, or leave it out")
+    from stream.image_command import run_images, table_of  # after the settings: it loads torch
+
+    seen, failures = run_images(settings, pictures, console, out=out, flame=head)
+    if as_json:
+        sys.stdout.write(json.dumps([looked.to_json() for looked in seen]) + "\n")
+    for looked in () if as_json else seen:
+        Console().print(table_of(looked))
+    for failure in failures:
+        console.print(f"flamestream: {failure}", style="red", markup=False, highlight=False, soft_wrap=True)
+    if failures:
         raise typer.Exit(EXIT_FAILED)
 
 
@@ -169,6 +238,15 @@ def _name_sources(urls: list[str], names: list[str]) -> list[dict[str, str | Non
         raise typer.BadParameter(f"{len(names)} names for {len(urls)} sources", param_hint="--name")
     padded = [*names, *[None] * (len(urls) - len(names))]
     return [{"url": url, "name": name} for url, name in zip(urls, padded, strict=True)]
+
+
+def _open_film(settings: "RunSettings", render: Path, head: Path | None) -> "Film":
+    from stream.render.film import Film, plan_videos
+    from stream.render.head import open_head
+    from stream.render.mesh import MeshPainter
+
+    videos = plan_videos(settings, render)
+    return Film(MeshPainter(open_head(settings, head)), videos)
 
 
 def _stop_on_signals(stop: Callable[[], None]) -> None:

@@ -51,10 +51,13 @@ class RunSettings(BaseModel):
     """First part of every Redis key."""
     max_stream_length: int = Field(default=108_000, ge=0)
     """Entries kept per stream (about; 108,000 is an hour at 30 frames a second); 0 keeps all."""
-    face_model: Literal["mediapipe", "smirk"] = "mediapipe"
-    """What turns a face into FLAME parameters."""
+    face_model: Literal["mediapipe", "smirk-open", "smirk"] = "mediapipe"
+    """What turns a face into FLAME parameters: MediaPipe's blendshapes, or SMIRK's encoders.
+
+    smirk-open has the weights that come with flamestream, on the open head; smirk the official ones, on FLAME 2020.
+    """
     checkpoint: Path | None = None
-    """SMIRK checkpoint, for face_model = "smirk"."""
+    """The official SMIRK checkpoint; or, for smirk-open, other weights than those that come with flamestream."""
     device: str = "auto"
     """Where pixels and networks live: auto (the first GPU, else the CPU), cpu, cuda or cuda:1."""
     engine: Literal["auto", "openvino", "torch", "inductor", "tensorrt", "tensorrt-rtx"] = "auto"
@@ -83,8 +86,8 @@ class RunSettings(BaseModel):
     def _check_together(self) -> "RunSettings":
         if self.face_model == "smirk" and self.checkpoint is None:
             raise ValueError("face model smirk needs weights: --checkpoint FILE (SMIRK_em1.pt)")
-        if self.face_model != "smirk" and self.checkpoint is not None:
-            raise ValueError(f"--checkpoint is for --face-model smirk, not {self.face_model}")
+        if self.face_model == "mediapipe" and self.checkpoint is not None:
+            raise ValueError("--checkpoint is for --face-model smirk or smirk-open, not mediapipe")
         return self
 
 

@@ -25,7 +25,7 @@ AsJson = Annotated[bool, typer.Option("--json", help="Machine-readable output on
     "[bold]flamestream engine build --face-model smirk --checkpoint SMIRK_em1.pt --engine inductor --precision f16[/]"
 )
 def build(
-    face_model: Annotated[str | None, typer.Option(help="mediapipe or smirk. \\[mediapipe]")] = None,
+    face_model: Annotated[str | None, typer.Option(help="mediapipe, smirk-open or smirk. \\[mediapipe]")] = None,
     checkpoint: Annotated[Path | None, typer.Option(help="SMIRK checkpoint (SMIRK_em1.pt).")] = None,
     engine: Annotated[
         str | None, typer.Option("--engine", help="auto, openvino, inductor, tensorrt or tensorrt-rtx. \\[auto]")

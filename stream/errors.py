@@ -5,6 +5,7 @@
     ├── SourceError           a file or camera
     │   ├── SourceInvalid         what is there is not a usable video
     │   └── SourceUnreachable     nothing answers, or it stopped answering (retryable)
+    ├── RenderError           a video or picture of the result cannot be written
     └── SinkError             the Redis server
         ├── SinkRefused           the server answered no: password, permission, memory, key type
         └── SinkUnreachable       nothing answers (retryable)
@@ -31,6 +32,10 @@ class SourceUnreachable(SourceError):
     """Nothing answers at that address, or it stopped answering."""
 
     retryable = True
+
+
+class RenderError(FlamestreamError):
+    """A video or picture of the result cannot be written."""
 
 
 class SinkError(FlamestreamError):

@@ -12,6 +12,7 @@ from models.device import open_device
 from models.engines.choose import choose_target
 from models.engines.engine import Target
 from models.errors import EngineError
+from models.face_engines import open_face_engines
 from models.face_model import FaceModel
 from models.heads import PrototypeHead
 from models.mediapipe_face import open_mediapipe_face
@@ -20,7 +21,6 @@ from stream.config import RunSettings
 from stream.errors import ConfigError
 from stream.faces.find import FaceFinder
 from stream.faces.infer import Analyser
-from stream.faces.networks import open_face_engines
 
 log = logging.getLogger(__name__)
 
@@ -56,12 +56,7 @@ def load_networks(settings: RunSettings) -> Networks:
     task = fetch("face_landmarker")
     mediapipe = open_mediapipe_face(task)
     engines = open_face_engines(task, find)
-    face_model: FaceModel = mediapipe
-    if settings.face_model == "smirk":
-        from models.smirk import open_smirk  # here, since timm takes seconds to import
-
-        assert settings.checkpoint is not None  # RunSettings refuses smirk without one
-        face_model = open_smirk(settings.checkpoint, target)
+    face_model = mediapipe if settings.face_model == "mediapipe" else _open_encoders(settings, target)
     head = PrototypeHead()
     head_model = None if face_model.basis == head.basis else mediapipe
     return Networks(
@@ -69,3 +64,13 @@ def load_networks(settings: RunSettings) -> Networks:
         analyser=Analyser(engines.blendshapes, face_model, head, head_model),
         target=target,
     )
+
+
+def _open_encoders(settings: RunSettings, target: Target) -> FaceModel:
+    from models.open_smirk import WEIGHTS, open_open_smirk  # here, since timm takes seconds to import
+    from models.smirk import open_smirk
+
+    if settings.face_model == "smirk-open":
+        return open_open_smirk(settings.checkpoint or WEIGHTS, target)
+    assert settings.checkpoint is not None  # RunSettings refuses smirk without one
+    return open_smirk(settings.checkpoint, target)

@@ -36,6 +36,9 @@ from stream.timing import StageTimes
 Observer = Callable[[AnalysedFrame, Sequence[EmotionEvent]], None]
 """Sees every analysed frame beside the emotion events of its faces, in order; called by the emit thread."""
 
+Witness = Callable[[Sequence[Frame]], None]
+"""Sees frames, pixels and all, that will be analysed, before faces are looked for; called by the find thread."""
+
 
 @dataclass(frozen=True, slots=True)
 class Limits:
@@ -76,6 +79,7 @@ class Pipeline:
         times: StageTimes,
         limits: Limits | None = None,
         observer: Observer | None = None,
+        witness: Witness | None = None,
     ) -> None:
         self.sources = sources
         self.finder = finder
@@ -85,6 +89,7 @@ class Pipeline:
         self.times = times
         self.limits = limits or Limits()
         self.observer = observer
+        self.witness = witness
         self.failures: dict[str, SourceError] = {}
         self._stop = threading.Event()
         self._ended = threading.Event()
@@ -142,6 +147,8 @@ class Pipeline:
     def _find_faces(self, batch: Sequence[Frame | EndOfSource]) -> None:
         frames = [item for item in batch if isinstance(item, Frame)]
         if frames:
+            if self.witness is not None:
+                self.witness(frames)
             with self.times.measure("find", len(frames)):
                 faces = self.finder.find(frames)
             with self.times.measure("crop", len(frames)):

@@ -14,6 +14,7 @@ from stream.frame import AnalysedFrame
 from stream.ingest.source import Source
 from stream.pipeline import Observer, Pipeline
 from stream.redact import redact
+from stream.render.film import LIMITS, Film
 from stream.run import RunReport, execute
 
 REDRAW_S = 0.1
@@ -78,13 +79,16 @@ def run_with_progress(
     *,
     quiet: bool = False,
     observer: Observer | None = None,
+    film: Film | None = None,
     on_pipeline: Callable[[Pipeline], None] = lambda _: None,
 ) -> RunReport:
-    """Run the settings; unless `quiet`, show progress and end with a table."""
+    """Run the settings, filmed if asked; unless `quiet`, show progress and end with a table."""
     bars = RunProgress(console)
 
     def start(url: str, sources: list[Source], pipeline: Pipeline) -> None:
         on_pipeline(pipeline)
+        if film is not None:
+            film.start(sources)
         if quiet:
             return
         origin = "embedded server, ends with the run" if settings.redis is None else "server"
@@ -94,19 +98,30 @@ def run_with_progress(
             bars.add(source)
         bars.progress.start()
 
-    def observe(analysed: AnalysedFrame, published: Sequence[EmotionEvent]) -> None:
-        if not quiet:
-            bars(analysed, published)
-        if observer is not None:
-            observer(analysed, published)
+    observers = [each for each in (None if quiet else bars, observer, film) if each is not None]
 
+    def observe(analysed: AnalysedFrame, published: Sequence[EmotionEvent]) -> None:
+        for each in observers:
+            each(analysed, published)
+
+    witness, limits = (None, None) if film is None else (film.see, LIMITS)
     try:
-        report = execute(settings, observer=observe, on_start=start)
+        report = execute(settings, observer=observe, on_start=start, witness=witness, limits=limits)
     finally:
         bars.stop()
+        if film is not None:
+            film.close()
     if not quiet:
         console.print(summary(report))
+        _name_videos(console, film)
     return report
+
+
+def _name_videos(console: Console, film: Film | None) -> None:
+    for video in () if film is None else film.reports.values():
+        if video.frames and video.error is None:
+            left_out = f" (drawing was too slow for {video.skipped} more frames)" if video.skipped else ""
+            console.print(f"look at   {video.path}{left_out}", highlight=False, markup=False, soft_wrap=True)
 
 
 def summary(report: RunReport) -> Table:

@@ -23,7 +23,7 @@ from stream.ingest.open import open_source, source_name
 from stream.ingest.source import ReportState, Source
 from stream.ledger import Ledger
 from stream.load import Networks, load_networks, targets
-from stream.pipeline import Limits, Observer, Pipeline
+from stream.pipeline import Limits, Observer, Pipeline, Witness
 from stream.redact import redact
 from stream.timing import StageTimes
 
@@ -80,6 +80,7 @@ def execute(
     networks: Networks | None = None,
     limits: Limits | None = None,
     observer: Observer | None = None,
+    witness: Witness | None = None,
     on_start: Callable[[str, list[Source], Pipeline], None] | None = None,
     opener: OpenSources | None = None,
 ) -> RunReport:
@@ -118,6 +119,7 @@ def execute(
                 times=times,
                 limits=limits or Limits.on(device),
                 observer=observer,
+                witness=witness,
             )
             if on_start is not None:
                 on_start(url, sources, pipeline)

@@ -2,13 +2,10 @@
 
 import threading
 from collections.abc import Iterator, Sequence
-from fractions import Fraction
 from pathlib import Path
 
-import av
 import numpy as np
-from av.video.reformatter import ColorRange, Colorspace
-from PIL import Image, ImageDraw, ImageFont
+from PIL import Image, ImageDraw
 
 from models.spec import FloatArray
 from stream.demo.contours import CONTOURS
@@ -16,6 +13,8 @@ from stream.demo.record import Recording, SeenFace, SeenFrame
 from stream.demo.style import AROUSAL, BOX, GRID, LANDMARK, PANEL, TEXT, VALENCE, Colour
 from stream.frame import Pixels
 from stream.ingest.file import FileSource
+from stream.render.label import describe_face, draw_label, font
+from stream.render.video import PlayingTime, VideoWriter
 
 PANEL_HEIGHT = 132
 TRACE_SECONDS = 8.0
@@ -26,28 +25,16 @@ MARGIN = 10
 def write_video(clip: Path, recording: Recording, out: Path) -> Iterator[int]:
     """Decode `clip` again, draw every frame that was analysed, encode as H.264; yields the frames written so far."""
     seen = {frame.seq: index for index, frame in enumerate(recording.frames)}
-    with av.open(str(out), "w") as container:
-        stream = container.add_stream(
-            "libx264", rate=_frame_rate(recording), options={"crf": "20", "preset": "veryfast"}
-        )
-        stream.pix_fmt = "yuv420p"
-        frames = FileSource(clip, name="again").frames(threading.Event(), lambda state, reason: None)
-        for written, frame in enumerate((f for f in frames if f.stamp.seq in seen), start=1):
+    frames = FileSource(clip, name="again").frames(threading.Event(), lambda state, reason: None)
+    time = PlayingTime()
+    with VideoWriter(out) as video:
+        for frame in frames:
+            if frame.stamp.seq not in seen:
+                continue
             assert isinstance(frame.rgb, np.ndarray)  # decoded on the CPU
             picture = draw_frame(frame.rgb, recording.frames[: seen[frame.stamp.seq] + 1])
-            if written == 1:
-                stream.height, stream.width = picture.shape[:2]
-            container.mux(stream.encode(_to_yuv(picture, stream.width, stream.height)))
-            yield written
-        container.mux(stream.encode(None))
-
-
-def _frame_rate(recording: Recording) -> Fraction:
-    """The clip's own mean rate, so that the drawn video runs at the same speed."""
-    first, last = recording.frames[0], recording.frames[-1]
-    if last.pts_s <= first.pts_s:
-        return Fraction(25)
-    return Fraction((last.seq - first.seq) / (last.pts_s - first.pts_s)).limit_denominator(1001)
+            video.write(picture, time.ticks(frame.stamp))
+            yield video.frames
 
 
 def draw_frame(rgb: Pixels, past: Sequence[SeenFrame]) -> Pixels:
@@ -59,6 +46,8 @@ def draw_frame(rgb: Pixels, past: Sequence[SeenFrame]) -> Pixels:
     canvas[height:] = PANEL
     for face in now.faces:
         _dot(canvas[:height], face.landmarks)
+        left, top = face.landmarks[:, :2].min(axis=0)
+        draw_label(canvas[:height], left, top, describe_face(face.track, face.smoothed))
     image = Image.fromarray(canvas)
     draw = ImageDraw.Draw(image)
     for face in now.faces:
@@ -86,8 +75,6 @@ def _draw_box(draw: ImageDraw.ImageDraw, face: SeenFace) -> None:
     left, top = face.landmarks[:, :2].min(axis=0)
     right, bottom = face.landmarks[:, :2].max(axis=0)
     draw.rectangle((left, top, right, bottom), outline=BOX)
-    label = f"face {face.track}   V {face.smoothed.valence:+.2f}   A {face.smoothed.arousal:+.2f}"
-    draw.text((left, max(top - 16, 0)), label, fill=BOX, font=_font(13), stroke_width=2, stroke_fill=PANEL)
 
 
 def _draw_circumplex(draw: ImageDraw.ImageDraw, place: tuple[int, int, int], now: SeenFrame) -> None:
@@ -96,8 +83,8 @@ def _draw_circumplex(draw: ImageDraw.ImageDraw, place: tuple[int, int, int], now
     draw.ellipse((left, top, left + side, top + side), outline=GRID)
     draw.line((left, centre_y, left + side, centre_y), fill=GRID)
     draw.line((centre_x, top, centre_x, top + side), fill=GRID)
-    draw.text((left + side - 9, centre_y + 1), "V", fill=VALENCE, font=_font(11))
-    draw.text((centre_x + 3, top), "A", fill=AROUSAL, font=_font(11))
+    draw.text((left + side - 9, centre_y + 1), "V", fill=VALENCE, font=font(11))
+    draw.text((centre_x + 3, top), "A", fill=AROUSAL, font=font(11))
     for face in now.faces:
         x, y = centre_x + face.smoothed.valence * radius, centre_y - face.smoothed.arousal * radius
         draw.ellipse((x - 4, y - 4, x + 4, y + 4), fill=TEXT)
@@ -123,26 +110,10 @@ def _draw_trace(draw: ImageDraw.ImageDraw, place: tuple[int, int, int, int], pas
             ]
             draw.line(points, fill=colour, width=2, joint="curve")
     _draw_legend(draw, left + 6, top + 3)
-    draw.text((left + width - 52, top + height - 16), f"{now_s:6.2f} s", fill=TEXT, font=_font(12))
+    draw.text((left + width - 52, top + height - 16), f"{now_s:6.2f} s", fill=TEXT, font=font(12))
 
 
 def _draw_legend(draw: ImageDraw.ImageDraw, left: float, top: float) -> None:
     entries: tuple[tuple[str, Colour], ...] = (("valence", VALENCE), ("arousal", AROUSAL))
     for index, (name, colour) in enumerate(entries):
-        draw.text((left + 58 * index, top), name, fill=colour, font=_font(12))
-
-
-def _font(size: int) -> ImageFont.FreeTypeFont | ImageFont.ImageFont:
-    return ImageFont.load_default(size)
-
-
-def _to_yuv(picture: Pixels, width: int, height: int) -> av.VideoFrame:
-    """Limited-range BT.709, at the video's size: a clip may change its own half-way."""
-    return av.VideoFrame.from_ndarray(picture, format="rgb24").reformat(
-        width=width,
-        height=height,
-        format="yuv420p",
-        dst_colorspace=Colorspace.ITU709,
-        src_color_range=ColorRange.JPEG,
-        dst_color_range=ColorRange.MPEG,
-    )
+        draw.text((left + 58 * index, top), name, fill=colour, font=font(12))
