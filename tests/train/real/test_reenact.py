@@ -1,0 +1,104 @@
+"""A real face is fitted, and reenacted with its own pixels: MediaPipe sees what was asked for."""
+
+import numpy as np
+import pytest
+
+from models.assets import fetch
+from models.face_engines import open_face_engines
+from models.geometry import Image
+from models.head_pose import fit_head, read_canonical_face
+from models.open_basis import BLENDSHAPE_NAMES
+from models.open_head import load_open_head
+from models.spec import FloatArray
+from train.real.fit import Fitted, Fitter
+from train.real.gather import Gatherer, recropped
+from train.real.media import read_picture
+from train.real.reenact import CANVAS, Stage
+from train.real.teacher import Faces, Teacher
+from train.synthetic.parameters import PLACES
+
+
+@pytest.fixture(scope="module")
+def teacher() -> Teacher:
+    return Teacher(open_face_engines(fetch("face_landmarker")))
+
+
+@pytest.fixture(scope="module")
+def picture() -> Image:
+    return read_picture(fetch("single_face"))
+
+
+@pytest.fixture(scope="module")
+def faces(teacher: Teacher, picture: Image) -> Faces:
+    found = teacher.look(picture)
+    assert len(found) == 1
+    return found
+
+
+@pytest.fixture(scope="module")
+def fitted(faces: Faces) -> Fitted:
+    return Fitter(load_open_head(), read_canonical_face(fetch("face_landmarker")))(faces)
+
+
+def to_frame(x: float, y: float, box: np.ndarray) -> np.ndarray:
+    """SMIRK's normalised place in a crop, in pixels of the frame, from the middle of its first pixel."""
+    pixel = (1 + np.array([x, y])) / 2 * 224
+    return np.asarray(box[:2] + box[2] * (pixel / 223 - 0.5))
+
+
+def action(blendshapes: FloatArray, name: str) -> float:
+    return float(blendshapes[0, BLENDSHAPE_NAMES.index(name)])
+
+
+def test_the_fit_lies_on_the_face(faces: Faces, fitted: Fitted) -> None:
+    assert fitted.errors[0] < 0.04
+    pose, _ = fit_head(read_canonical_face(fetch("face_landmarker")), faces.landmarks, faces.boxes)
+    assert np.degrees(np.linalg.norm(fitted.parameters[0, PLACES["pose"]] - pose[0])) < 6
+
+
+def test_an_actor_that_does_nothing_new_looks_as_before(picture: Image, faces: Faces, fitted: Fitted) -> None:
+    stage = Stage(load_open_head())
+    actor = stage.actor(picture, faces.boxes[0], faces.landmarks[0], fitted.parameters[0])
+    again = stage.perform(actor, fitted.parameters[0], np.random.default_rng(0))
+    assert again.shape == (CANVAS, CANVAS, 3)
+    assert np.abs(again.astype(int) - actor.picture).mean() < 1.5
+
+
+def test_mediapipe_sees_what_the_actor_does(teacher: Teacher, picture: Image, faces: Faces, fitted: Fitted) -> None:
+    stage = Stage(load_open_head())
+    actor = stage.actor(picture, faces.boxes[0], faces.landmarks[0], fitted.parameters[0])
+
+    def seen(**changes: tuple[int, float]) -> FloatArray:
+        parameters = fitted.parameters[0].copy()
+        parameters[PLACES["expression"]] = 0
+        parameters[PLACES["jaw"]] = parameters[PLACES["eyelids"]] = 0
+        for name, (place, value) in changes.items():
+            parameters[PLACES[name].start + place] = value
+        drawn = stage.perform(actor, parameters, np.random.default_rng(0))
+        return teacher.look_near(drawn, actor.landmarks[None]).blendshapes
+
+    plain, opened, closed = seen(), seen(jaw=(0, 0.35)), seen(eyelids=(0, 1.0))
+    assert action(opened, "jawOpen") > action(plain, "jawOpen") + 0.25
+    assert action(closed, "eyeBlinkLeft") > action(plain, "eyeBlinkLeft") + 0.2
+    assert action(plain, "mouthSmileLeft") < 0.5 * action(faces.blendshapes, "mouthSmileLeft")
+
+
+def test_a_new_crop_has_the_camera_that_keeps_the_head_in_place(fitted: Fitted) -> None:
+    parameters = fitted.parameters[0]
+    box = np.array([150.0, 140.0, 200.0], np.float32)
+    scale, tx, ty = recropped(parameters, box)[PLACES["camera"]]
+    old_scale, old_tx, old_ty = parameters[PLACES["camera"]]
+    for x, y in ((0.0, 0.0), (0.05, -0.03)):
+        old = to_frame(old_scale * (x + old_tx), -old_scale * (y + old_ty), np.array([143.5, 143.5, 223.0]))
+        new = to_frame(scale * (x + tx), -scale * (y + ty), box)
+        np.testing.assert_allclose(new, old, atol=1e-3)
+
+
+def test_examples_are_made_of_a_face_and_its_reenactments(picture: Image, faces: Faces) -> None:
+    gatherer = Gatherer(load_open_head())
+    seen = list(gatherer.stills([fetch("single_face")]))
+    assert len(seen) == 2  # and mirrored
+    made = list(gatherer.examples(seen, 1, np.random.default_rng(0)))
+    assert [set(part.kinds.tolist()) for part in made] == [{1}, {2}]
+    assert all(part.images.shape[1:] == (224, 224, 3) for part in made)
+    assert all(np.abs(part.points).max() < 1 for part in made)

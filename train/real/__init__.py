@@ -1,0 +1,1 @@
+"""Real faces for training: which pictures, what MediaPipe sees in them, and heads fitted to that."""

@@ -1,0 +1,172 @@
+"""Real pixels with new parameters: a photographed face, textured from its own photo, doing something else.
+
+The fitted head is posed anew; what each pixel of the new face shows is looked up where the same place of the skin was
+in the photo. Around the face the picture follows it: the shift of the face's pixels is carried outwards and fades. A
+mouth that opens further than it was shows a dark inside, with some teeth.
+"""
+
+from dataclasses import dataclass
+
+import cv2
+import numpy as np
+import torch
+
+from models.flame import HeadLayer, project
+from models.geometry import Image
+from models.head import HeadModel
+from models.open_basis import from_blendshapes
+from models.rasterise import rasterise, scanlines
+from models.renderer import FaceMesh, to_pixels
+from models.spec import CROP_SIZE, FloatArray
+from train.synthetic.expressions import draw_actions
+from train.synthetic.parameters import PLACES, axis_angle
+
+CANVAS = 288
+"""Side of the new picture, pixels: the crop with something around it."""
+ROOM = CANVAS / CROP_SIZE
+"""Sides of the canvas over those of the crop."""
+PARTS = ("face", "left_eyeball", "right_eyeball", "mouth_cavity", "left_eye_socket", "right_eye_socket")
+"""What is textured from the photo."""
+REACH = 23.0
+"""Pixels over which the shift of the face is carried outwards and smoothed."""
+TURNS = (11.0, 7.0, 6.0)
+"""Spread of added yaw, pitch and roll, degrees."""
+LIMIT_YAW = 40.0
+"""Degrees that a head may be turned: beyond, the photo lacks the far cheek."""
+OWN_EXPRESSION = 0.3
+"""Share of new faces that keep the photo's expression, or part of it."""
+TEETH, THROAT = (196.0, 190.0, 178.0), (70.0, 32.0, 32.0)
+"""Colours of what a newly opened mouth shows, in bright light."""
+
+
+@dataclass(frozen=True, slots=True)
+class Actor:
+    """A face that was fitted, ready to be given other parameters."""
+
+    picture: Image  # [CANVAS, CANVAS, 3] its photo, the crop in the middle
+    parameters: FloatArray  # [361] as it was fitted
+    landmarks: FloatArray  # [478, 3] MediaPipe's, in the picture
+    places: torch.Tensor  # [K, 2] where the vertices of PARTS are in the picture, pixels
+    gap: float  # how far the lips were apart, in distances of the eyes' outer corners
+
+
+class Stage:
+    """Draws actors with other parameters."""
+
+    def __init__(self, head: HeadModel) -> None:
+        self._layer = HeadLayer(head)
+        ids = np.unique(np.concatenate([head.regions[name] for name in PARTS]))
+        kept = np.zeros(len(head.template), bool)
+        kept[ids] = True
+        numbers = kept.cumsum() - 1
+        inside = np.isin(ids, np.setdiff1d(head.regions["mouth_cavity"], head.regions["face"]))
+        self._mesh = FaceMesh(
+            torch.from_numpy(ids), torch.from_numpy(numbers[head.faces[kept[head.faces].all(axis=1)]])
+        )
+        self._inside = torch.from_numpy(inside.astype(np.float32))[:, None]
+        places = list(head.mediapipe_indices)
+        self._lips = (places.index(13), places.index(14))
+        self._eyes = (places.index(33), places.index(263))
+
+    def actor(self, rgb: Image, box: FloatArray, landmarks: FloatArray, parameters: FloatArray) -> Actor:
+        """A face of a photo [H, W, 3] with landmarks [478, 3], crop `box` [3] and the fitted `parameters` [361]."""
+        to_canvas = (CROP_SIZE - 1) / float(box[2])  # the crop's own pixel grid, carried on beyond its borders
+        shift = (CANVAS - 1) / 2 - to_canvas * box[:2]
+        matrix = np.array([[to_canvas, 0, shift[0]], [0, to_canvas, shift[1]]], np.float64)
+        picture = cv2.warpAffine(rgb, matrix, (CANVAS, CANVAS), flags=cv2.INTER_LINEAR, borderMode=cv2.BORDER_REPLICATE)
+        points, gap = self._pose(parameters)
+        moved = landmarks * np.float32(to_canvas) + np.array([*shift, 0], np.float32)
+        return Actor(np.asarray(picture, np.uint8), parameters, moved, points[:, :2], gap)
+
+    def draw_parameters(self, actor: Actor, random: np.random.Generator) -> FloatArray:
+        """Something else [361] for an actor to do: other actions, a turn, a little nearer or aside."""
+        new = actor.parameters.copy()
+        if random.random() < OWN_EXPRESSION:
+            share = random.uniform(0, 1.2)
+            for name in ("expression", "eyelids", "jaw"):
+                new[PLACES[name]] *= share
+            new[PLACES["expression"]] = new[PLACES["expression"]].clip(0, 1)
+            new[PLACES["eyelids"]] = new[PLACES["eyelids"]].clip(0, 1)
+        else:
+            drawn = from_blendshapes(draw_actions(random)[None])
+            for name, values in zip(("expression", "eyelids", "jaw"), drawn, strict=True):
+                new[PLACES[name]] = values[0]
+        added = axis_angle(*random.normal(0, TURNS))
+        turned = new[PLACES["pose"]] + added
+        turned[1] = np.clip(turned[1], -np.radians(LIMIT_YAW), np.radians(LIMIT_YAW))
+        new[PLACES["pose"]] = turned
+        return new
+
+    def perform(self, actor: Actor, parameters: FloatArray, random: np.random.Generator) -> Image:
+        """The picture [CANVAS, CANVAS, 3] of an actor with other parameters [361]."""
+        points, gap = self._pose(parameters)
+        seen = rasterise(points[None], self._mesh.faces, (CANVAS, CANVAS), scanlines)
+        values = seen.interpolate(torch.cat([actor.places, self._inside], dim=1)[None], self._mesh.faces)
+        filled = seen.picture(values)[0].numpy()
+        mask = seen.mask[0].numpy()
+        rows, columns = np.mgrid[0:CANVAS, 0:CANVAS].astype(np.float32)
+        shift = np.where(mask, filled[:2] - np.stack([columns, rows]) - 0.5, 0)
+        around = _carried(shift, mask)
+        x, y = np.where(mask, shift, around) + np.stack([columns, rows])
+        moved = cv2.remap(actor.picture, x, y, cv2.INTER_LINEAR, borderMode=cv2.BORDER_REFLECT)
+        picture = np.asarray(moved, np.uint8)
+        opened = np.clip((gap - actor.gap) / 0.06, 0, 1)
+        if opened > 0:
+            picture = _open_mouth(picture, filled[2] * mask * opened, random)
+        return picture
+
+    @torch.inference_mode()
+    def _pose(self, parameters: FloatArray) -> tuple[torch.Tensor, float]:
+        """Pixels and depth [K, 3] of the vertices of PARTS, and how far the lips are apart."""
+        row = torch.from_numpy(parameters)[None]
+        parts = {name: row[:, place] for name, place in PLACES.items()}
+        camera = parts.pop("camera")
+        head = self._layer(**parts)
+        scaled = camera.clone()
+        scaled[:, 0] /= ROOM
+        points = to_pixels(project(head.vertices[:, self._mesh.vertices], scaled), (CANVAS, CANVAS))[0]
+        points[:, :2] += 0.5  # SMIRK counts from the middle of the first pixel, a rasteriser from its edge
+        marks = head.mediapipe[0]
+        apart = (marks[self._lips[0]] - marks[self._lips[1]]).norm() / (
+            marks[self._eyes[0]] - marks[self._eyes[1]]
+        ).norm()
+        return points, float(apart)
+
+
+def _carried(shift: FloatArray, mask: FloatArray) -> FloatArray:
+    """The shift [2, H, W] of what is not covered: that of the nearest face pixels, smoothed, fading with distance."""
+    small = 4
+    size = CANVAS // small
+    weight = cv2.resize(mask.astype(np.float32), (size, size), interpolation=cv2.INTER_AREA)
+    fields = [cv2.resize(part.astype(np.float32), (size, size), interpolation=cv2.INTER_AREA) for part in shift]
+    spread = REACH / small
+    near = cv2.GaussianBlur(weight, (0, 0), spread) + 1e-4
+    wide = cv2.GaussianBlur(weight, (0, 0), 3 * spread) + 1e-3
+    result = []
+    for field in fields:
+        close = cv2.GaussianBlur(field, (0, 0), spread) / near
+        far = cv2.GaussianBlur(field, (0, 0), 3 * spread) / wide
+        share = np.clip(near / 0.05, 0, 1)
+        result.append(cv2.resize(close * share + far * (1 - share), (CANVAS, CANVAS)))
+    return np.stack(result)
+
+
+def _open_mouth(picture: Image, share: FloatArray, random: np.random.Generator) -> Image:
+    """Puts the inside of a mouth where `share` [H, W] says, lit as the rest of the picture."""
+    light = float(picture.mean()) / 130
+    rows = np.flatnonzero(share.max(axis=1) > 0.5)
+    if len(rows) == 0:
+        return picture
+    grey = bool(np.abs(picture[..., 0].astype(int) - picture[..., 2]).mean() < 3)
+    height = len(rows)
+    depth = (np.arange(len(picture)) - rows[0]) / max(height, 1)
+    teeth = random.uniform(0.1, 0.45) if random.random() < 0.7 else 0.0
+    bright = np.clip((teeth - depth) * height / 2, 0, 1)[:, None, None] * random.uniform(0.5, 1.0)
+    inside = (
+        np.multiply(THROAT, random.uniform(0.3, 1.2)) * (1 - bright)
+        + np.multiply(TEETH, random.uniform(0.8, 1.1)) * bright
+    )
+    if grey:
+        inside = inside.mean(axis=2, keepdims=True)
+    soft = np.asarray(cv2.GaussianBlur(share.astype(np.float32), (0, 0), 0.8))[..., None]
+    return np.asarray((picture * (1 - soft) + np.clip(inside * light, 0, 255) * soft).clip(0, 255), np.uint8)
