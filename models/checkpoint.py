@@ -15,15 +15,20 @@ import torch
 from models.errors import CheckpointError
 
 
-def load_strict(network: torch.nn.Module, path: Path, *, prefix: str = "", ignored: Sequence[str] = ()) -> None:
+def load_strict(
+    network: torch.nn.Module, path: Path, *, prefix: str = "", ignored: Sequence[str] = (), halved: bool = False
+) -> None:
     """Fill `network` from a flat file of tensors (.pt as torch.save writes it, or .safetensors).
 
-    `prefix` is taken off every name; names that start with one of `ignored` are left alone. Raises CheckpointError for
-    a file that cannot be read, a name too many or too few, another shape or type, or a number that is not finite.
+    `prefix` is taken off every name; names that start with one of `ignored` are left alone. With `halved` the file may
+    keep in float16 what the network has in float32. Raises CheckpointError for a file that cannot be read, a name too
+    many or too few, another shape or type, or a number that is not finite.
     """
     found: dict[str, torch.Tensor] = {}
     unexpected: list[str] = []
     for name, tensor in read_tensors(path).items():
+        if halved and tensor.dtype == torch.float16:
+            tensor = tensor.float()
         if name.startswith(prefix):
             found[name.removeprefix(prefix)] = tensor
         elif not name.startswith(tuple(ignored)):

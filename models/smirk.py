@@ -100,20 +100,22 @@ def split_parameters(numbers: Tensor) -> dict[str, Tensor]:
 
 
 class SmirkFaceModel:
-    """The face model `smirk`; see `models.face_model.FaceModel`."""
+    """SMIRK's encoders as a face model, of either basis; see `models.face_model.FaceModel`."""
 
-    name = "smirk"
-    basis: Basis = "flame2020"
     needs_crops = True
 
-    def __init__(self, engine: Engine, model_hash: str) -> None:
+    def __init__(self, engine: Engine, model_hash: str, *, name: str = "smirk", basis: Basis = "flame2020") -> None:
         self._engine = engine
+        self.name = name
+        self.basis: Basis = basis
         self.model_hash = model_hash
 
     def __call__(self, faces: FaceBatch) -> list[FlameParams]:
         """Parameters of each face, in order. Raises ValueError when the crops were left out."""
         if len(faces.crops) != len(faces):
-            raise ValueError(f"smirk reads crops, but {len(faces)} faces came with {len(faces.crops)} of them")
+            raise ValueError(f"{self.name} reads crops, but {len(faces)} faces came with {len(faces.crops)} of them")
+        if len(faces) == 0:
+            return []
         (numbers,) = self._engine(faces.crops)
         parts = split_parameters(torch.from_numpy(numbers))
         return [FlameParams(**{name: part[i].numpy() for name, part in parts.items()}) for i in range(len(faces))]
@@ -126,16 +128,20 @@ def open_smirk(checkpoint: Path, target: Target = DEFAULT) -> SmirkFaceModel:
     """
     network = SmirkEncoder().eval()
     load_strict(network, checkpoint, prefix="smirk_encoder.", ignored=("smirk_generator.",))
+    return SmirkFaceModel(compile_encoders("smirk", network, target), model_hash(network))
+
+
+def compile_encoders(name: str, network: nn.Module, target: Target) -> Engine:
+    """An engine `name` of encoders: crops [B, 3, 224, 224] in, parameters [B, 361] out. Raises as `load_or_build`."""
     example = torch.rand(2, 3, CROP_SIZE, CROP_SIZE, generator=torch.Generator().manual_seed(0))
-    engine = load_or_build(
-        "smirk",
+    return load_or_build(
+        name,
         network,
         (example,),
         target,
         real_example=lambda: (real_inputs().crops,),
         parts=FLAME_LAYOUT,
     )
-    return SmirkFaceModel(engine, model_hash(network))
 
 
 def _backbone(name: str) -> tuple[nn.Module, int]:

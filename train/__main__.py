@@ -11,7 +11,10 @@ from rich.console import Console
 from models.device import open_device
 from models.engines.choose import PrecisionChoice, RuntimeChoice, choose_target
 from models.errors import FlamestreamError
+from train.default.command import train_default
+from train.evaluate.command import app as evaluate
 from train.open_head.command import app as open_head
+from train.synthetic.command import app as synthetic
 
 console = Console(stderr=True)
 app = typer.Typer(
@@ -29,7 +32,14 @@ def _commands() -> None:
     """Makes the engines that flamestream runs, and what its models are made of."""
 
 
+app.add_typer(evaluate, name="evaluate")
 app.add_typer(open_head, name="open-head")
+app.add_typer(synthetic, name="synthetic")
+app.command(
+    "default",
+    epilog="Examples:  [bold]flamestream-train default --media ../shared/data[/]   |   "
+    "[bold]flamestream-train default --quick --out /tmp/tried.safetensors[/]",
+)(train_default)
 
 
 @app.command(

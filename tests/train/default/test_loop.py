@@ -1,0 +1,96 @@
+"""A training that was cut and resumed is the one that was not, learns, and its weights are what ships."""
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+
+from models.open_head import load_open_head
+from models.open_smirk import read_open_smirk
+from train.default.examples import Examples
+from train.default.loop import CHECKPOINT, Progress, Training
+from train.default.network import Numbers, Trainee
+from train.default.recipe import Recipe, Stage
+from train.default.ship import write_weights
+from train.errors import TrainingError
+from train.synthetic.faces import SyntheticFaces
+
+RECIPE = Recipe(stages=(Stage(64, 3, 1e-3, 5e-4), Stage(96, 2, 5e-4, 1e-4, frozen_blocks=2)), batch=8, warm_up=2)
+
+
+@pytest.fixture(scope="module")
+def examples() -> Examples:
+    batch = SyntheticFaces(load_open_head(), seed=4).batch(range(12))
+    kinds = np.arange(12, dtype=np.uint8) % 3
+    return Examples(batch.images, batch.parameters, batch.landmarks, batch.outline[:, :17], kinds)
+
+
+def train(
+    examples: Examples, folder: Path, recipe: Recipe = RECIPE, until: int = 99
+) -> tuple[Training, list[Progress]]:
+    training = Training(load_open_head(), examples, recipe, folder)
+    seen: list[Progress] = []
+    training.run(seen.append, lambda: training.step >= until)
+    return training, seen
+
+
+def test_a_resumed_training_is_the_uncut_one(examples: Examples, tmp_path: Path) -> None:
+    whole, seen = train(examples, tmp_path / "whole")
+    assert [step.size for step in seen] == [64, 64, 64, 96, 96]
+    train(examples, tmp_path / "cut", until=2)
+    resumed, rest = train(examples, tmp_path / "cut")
+    assert [step.step for step in rest] == [3, 4, 5]
+    for (name, one), other in zip(
+        whole.averaged().state_dict().items(), resumed.averaged().state_dict().values(), strict=True
+    ):
+        torch.testing.assert_close(one, other, msg=lambda text, name=name: f"{name}: {text}")
+
+
+def test_frozen_blocks_do_not_change_and_others_do(examples: Examples, tmp_path: Path) -> None:
+    recipe = Recipe(stages=(Stage(64, 1, 1e-3, 1e-3), Stage(64, 2, 1e-3, 1e-3, frozen_blocks=2)), batch=8, warm_up=1)
+    train(examples, tmp_path, recipe, until=1)
+    before = torch.load(tmp_path / CHECKPOINT, weights_only=True)["network"]
+    train(examples, tmp_path, recipe)
+    after = torch.load(tmp_path / CHECKPOINT, weights_only=True)["network"]
+    frozen = "smirk.expression_encoder.encoder."
+    for name in (f"{frozen}conv_stem.weight", f"{frozen}blocks.1.0.conv_dw.weight", f"{frozen}bn1.running_mean"):
+        assert torch.equal(before[name], after[name]), name
+    assert not torch.equal(before[f"{frozen}blocks.2.0.conv_dw.weight"], after[f"{frozen}blocks.2.0.conv_dw.weight"])
+
+
+def test_a_stage_for_the_pose_leaves_the_rest_alone(examples: Examples, tmp_path: Path) -> None:
+    recipe = Recipe(stages=(Stage(64, 1, 1e-3, 1e-3), Stage(64, 2, 1e-3, 1e-3, only_pose=True)), batch=8, warm_up=1)
+    train(examples, tmp_path, recipe, until=1)
+    before = torch.load(tmp_path / CHECKPOINT, weights_only=True)["network"]
+    _, seen = train(examples, tmp_path, recipe)
+    after = torch.load(tmp_path / CHECKPOINT, weights_only=True)["network"]
+    changed = {name.split(".")[1] for name, tensor in after.items() if not torch.equal(tensor, before[name])}
+    assert changed == {"pose_encoder"}
+    assert seen[-1].parts["expression"] == 0
+
+
+def test_it_learns(examples: Examples, tmp_path: Path) -> None:
+    recipe = Recipe(stages=(Stage(64, 16, 2e-3, 1e-3),), batch=12, warm_up=2)
+    _, seen = train(examples, tmp_path, recipe)
+    losses = [step.loss for step in seen]
+    assert np.mean(losses[-4:]) < 0.9 * np.mean(losses[:4])
+
+
+def test_a_damaged_checkpoint_is_refused(examples: Examples, tmp_path: Path) -> None:
+    (tmp_path / CHECKPOINT).write_bytes(b"not a checkpoint")
+    with pytest.raises(TrainingError, match=CHECKPOINT):
+        Training(load_open_head(), examples, RECIPE, tmp_path)
+
+
+def test_the_shipped_weights_say_the_same(tmp_path: Path) -> None:
+    torch.manual_seed(3)
+    trainee = Trainee()
+    trainee.start_at(torch.full((361,), 0.2))
+    path = tmp_path / "weights.safetensors"
+    assert write_weights(trainee.eval(), path) < 10_000_000
+    pictures = torch.rand(2, 3, 224, 224)
+    with torch.inference_mode():
+        expected, found = trainee(pictures), Numbers.of(read_open_smirk(path)(pictures))
+    for name in ("shape", "expression", "pose", "camera", "eyelids"):
+        torch.testing.assert_close(getattr(found, name), getattr(expected, name), atol=5e-3, rtol=5e-3)

@@ -1,0 +1,1 @@
+"""The default face model: SMIRK's encoders trained on synthetic and real faces of the open basis."""

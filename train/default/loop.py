@@ -1,0 +1,152 @@
+"""Trains the default model, a step at a time, and can go on where it stopped.
+
+`checkpoint.pt` holds everything a step depends on, so that a training cut in pieces is the one that was not; examples
+and augmentations of a step follow from its number alone.
+"""
+
+from collections.abc import Callable
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+
+from models.head import HeadModel
+from train.default.augment import augmented
+from train.default.examples import KINDS, Examples
+from train.default.losses import Losses
+from train.default.network import Numbers, Trainee
+from train.default.recipe import Recipe, Stage
+from train.errors import TrainingError
+
+CHECKPOINT = "checkpoint.pt"
+SAVE_EVERY = 200
+"""Steps."""
+LARGEST_GRADIENT = 5.0
+
+
+@dataclass(frozen=True, slots=True)
+class Progress:
+    """What a step came to."""
+
+    step: int
+    of: int
+    size: int
+    rate: float
+    loss: float
+    parts: dict[str, float]
+
+
+class Training:
+    """A training of the default model and where it stands."""
+
+    def __init__(self, head: HeadModel, examples: Examples, recipe: Recipe, folder: Path) -> None:
+        torch.manual_seed(recipe.seed)
+        self.recipe = recipe
+        self.step = 0
+        self._examples = examples
+        self._kinds = [np.flatnonzero(examples.kinds == kind) for kind in range(len(KINDS))]
+        self._folder = folder
+        self._network = Trainee()
+        self._network.start_at(
+            torch.from_numpy(np.array(examples.parameters[:: max(1, len(examples) // 4096)])).mean(0)
+        )
+        self._network.to(memory_format=torch.channels_last)
+        self._mean = {name: value.clone() for name, value in self._network.state_dict().items()}
+        self._losses = Losses(head)
+        self._optimiser = torch.optim.AdamW(self._network.trained(), weight_decay=recipe.weight_decay, fused=True)
+        folder.mkdir(parents=True, exist_ok=True)
+        if (folder / CHECKPOINT).exists():
+            self._resume(folder / CHECKPOINT)
+
+    def run(self, report: Callable[[Progress], None], stop: Callable[[], bool] = lambda: False) -> None:
+        """Trains to the recipe's end, or until `stop()`; saves now and then, and at the end."""
+        while self.step < self.recipe.steps and not stop():
+            report(self._advance())
+            if self.step % SAVE_EVERY == 0:
+                self.save()
+        self.save()
+
+    def averaged(self) -> Trainee:
+        """The network of the weights' running mean, ready to be used."""
+        network = Trainee()
+        network.load_state_dict(self._mean)
+        return network.eval()
+
+    def save(self) -> None:
+        """Writes the checkpoint, whole or not at all. Raises TrainingError."""
+        path = self._folder / CHECKPOINT
+        draft = path.with_suffix(".draft")
+        try:
+            torch.save(self._state(), draft)
+            draft.replace(path)
+        except (OSError, RuntimeError) as error:
+            raise TrainingError(f"{path}: cannot be written ({error}); free the disk or give another --out") from error
+
+    def _advance(self) -> Progress:
+        stage, number = self.recipe.at(self.step)
+        random = torch.Generator().manual_seed(1_000_003 * self.recipe.seed + self.step)
+        rate = self._rate(stage, number)
+        for group in self._optimiser.param_groups:
+            group["lr"] = rate
+        self._network.train()
+        self._network.freeze(stage.frozen_blocks)
+        batch = augmented(self._examples.pick(self._chosen()), stage.size, random)
+        known = Numbers.of(batch.parameters) if stage.only_pose else None
+        found = self._network(batch.pictures.contiguous(memory_format=torch.channels_last), known)
+        loss = self._losses(found, batch)
+        if not bool(torch.isfinite(loss.total)):
+            raise TrainingError(f"step {self.step}: the loss is {loss.total.item()}; lower the rate of the recipe")
+        self._optimiser.zero_grad()
+        loss.total.backward()  # type: ignore[no-untyped-call]
+        trained = [parameter for parameter in self._network.trained() if parameter.grad is not None]
+        torch.nn.utils.clip_grad_norm_(trained, LARGEST_GRADIENT)
+        self._optimiser.step()
+        self.step += 1
+        self._keep_mean()
+        return Progress(self.step, self.recipe.steps, stage.size, rate, loss.total.item(), loss.parts)
+
+    def _chosen(self) -> np.ndarray:
+        """The examples of a step: each kind's share, drawn anew each time."""
+        random = np.random.default_rng((self.recipe.seed, self.step))
+        there = {name: kind for name, kind in zip(KINDS, self._kinds, strict=True) if len(kind)}
+        shares = np.array([self.recipe.shares[name] for name in there])
+        counts = random.multinomial(self.recipe.batch, shares / shares.sum())
+        return np.concatenate([random.choice(kind, n) for kind, n in zip(there.values(), counts, strict=True)])
+
+    def _rate(self, stage: Stage, number: int) -> float:
+        fall = 0.5 * (1 + np.cos(np.pi * number / stage.steps))
+        rate = stage.last_rate + (stage.first_rate - stage.last_rate) * fall
+        return float(rate * min(1.0, (self.step + 1) / self.recipe.warm_up))
+
+    @torch.no_grad()
+    def _keep_mean(self) -> None:
+        """The running mean of the weights; short at first, so that the random start is soon forgotten."""
+        keep = min(self.recipe.average, (1 + self.step) / (10 + self.step))
+        for name, value in self._network.state_dict().items():
+            if value.is_floating_point():
+                self._mean[name].lerp_(value, 1 - keep)
+            else:
+                self._mean[name].copy_(value)
+
+    def _state(self) -> dict[str, Any]:
+        return {
+            "step": self.step,
+            "recipe": asdict(self.recipe),
+            "network": self._network.state_dict(),
+            "mean": self._mean,
+            "optimiser": self._optimiser.state_dict(),
+        }
+
+    def _resume(self, path: Path) -> None:
+        try:
+            state = torch.load(path, weights_only=True)
+            self._network.load_state_dict(state["network"])
+            self._optimiser.load_state_dict(state["optimiser"])
+            self._mean = state["mean"]
+            self.step = int(state["step"])
+        except (OSError, RuntimeError, KeyError, ValueError, EOFError) as error:
+            raise TrainingError(
+                f"{path}: not a checkpoint of this training ({error}); remove it to begin anew"
+            ) from error

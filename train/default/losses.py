@@ -1,0 +1,94 @@
+"""What the default model is trained to get right: parameters where they are known, and points in the picture.
+
+Each part is divided by an error that would be good, so that the parts weigh about the same and have no units. Points
+are compared twice: the predicted face where it is known to be, which teaches what the face is, and the same face where
+it is predicted to be, which teaches where it is. One error must not be learnt as the other.
+"""
+
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+from torch.nn import functional as F
+
+from models.flame import Head, HeadLayer, project
+from models.head import HeadModel
+from train.default.augment import Batch
+from train.default.network import Numbers
+
+POINT, OUTLINE = 0.02, 0.04
+"""Normalised units of the crop: a pixel is 0.009."""
+ACTION, LID, JAW, TURN, SCALE, SHIFT = 0.12, 0.15, 0.04, 0.05, 0.03, 0.03
+"""Actions 0..1, lids 0..1, radians, radians, share of the scale, normalised units of the crop."""
+WEIGHTS = {
+    "points": 1.0,
+    "outline": 0.3,
+    "placed points": 1.0,
+    "placed outline": 0.3,
+    "expression": 2.0,
+    "eyelids": 0.5,
+    "jaw": 0.5,
+    "pose": 0.7,
+    "camera": 0.7,
+    "shape": 0.7,
+}
+
+
+@dataclass(frozen=True, slots=True)
+class Loss:
+    """A step's loss, and its parts before they are weighted."""
+
+    total: Tensor
+    parts: dict[str, float]
+
+
+class Losses:
+    """Compares what a network says with what is known."""
+
+    def __init__(self, head: HeadModel) -> None:
+        self._layer = HeadLayer(head, landmarks_only=True)
+        moves = torch.from_numpy(head.shape_basis).square().sum(dim=(0, 1))  # [300] square metres
+        self._axes = moves / moves.sum()
+
+    def __call__(self, found: Numbers, batch: Batch) -> Loss:
+        """The loss of what was `found` in a batch."""
+        known = Numbers.of(batch.parameters)
+        face = self._layer(found.shape, found.expression, known.pose, found.jaw, found.eyelids)
+        placed = self._layer(
+            found.shape.detach(), found.expression.detach(), found.pose, found.jaw.detach(), found.eyelids.detach()
+        )
+        parts = {
+            **self._points("", face, known.camera, batch),
+            **self._points("placed ", placed, found.camera, batch),
+            "expression": _square(found.expression - known.expression, ACTION),
+            "eyelids": _square(found.eyelids - known.eyelids, LID),
+            "jaw": _square(found.jaw - known.jaw, JAW),
+            "pose": _robust(found.pose - known.pose, TURN),
+            "camera": _camera(found.camera, known.camera),
+            # Weighted by how much each axis moves the mesh: the share of the surface's variance that is missed.
+            "shape": ((found.shape - known.shape).square() * self._axes).sum(1).mean(),
+        }
+        total = torch.stack([WEIGHTS[name] * part for name, part in parts.items()]).sum()
+        return Loss(total, {name: float(part.detach()) for name, part in parts.items()})
+
+    def _points(self, prefix: str, head: Head, camera: Tensor, batch: Batch) -> dict[str, Tensor]:
+        points = project(head.mediapipe, camera)[..., :2]
+        outline = project(head.full[:, : batch.outline.shape[1]], camera)[..., :2]
+        return {
+            f"{prefix}points": (points - batch.points).abs().mean() / POINT,
+            f"{prefix}outline": (outline - batch.outline).abs().mean() / OUTLINE,
+        }
+
+
+def _square(error: Tensor, good: float) -> Tensor:
+    return (error / good).square().mean()
+
+
+def _robust(error: Tensor, good: float) -> Tensor:
+    return F.smooth_l1_loss(error / good, torch.zeros_like(error))
+
+
+def _camera(found: Tensor, known: Tensor) -> Tensor:
+    """Of the scale by its share, of the place by how far it moves the picture."""
+    scale = known[:, :1]
+    return _robust((found[:, :1] - scale) / scale, SCALE) + _robust((found[:, 1:] - known[:, 1:]) * scale, SHIFT)

@@ -1,0 +1,60 @@
+"""How long the default model is trained, on what, and how fast: everything that decides the result but the data."""
+
+from dataclasses import dataclass, field
+
+from train.default.examples import KINDS
+
+
+@dataclass(frozen=True, slots=True)
+class Stage:
+    """A stretch of training at one size of picture. Small pictures teach the same at a fraction of the cost."""
+
+    size: int
+    """Side of the pictures, pixels; the last stage's is that of the running program, 224."""
+    steps: int
+    first_rate: float
+    """Learning rate at the start of the stage; it falls to `last_rate` as a cosine."""
+    last_rate: float
+    frozen_blocks: int = 0
+    """How many of the backbones' first blocks stay as they are: they cost most at full size and have least to learn."""
+    only_pose: bool = False
+    """Train the pose encoder alone, given what the face is: it is small, and sees five times as many pictures."""
+
+
+@dataclass(frozen=True, slots=True)
+class Recipe:
+    """A whole training."""
+
+    stages: tuple[Stage, ...] = (
+        Stage(112, 2200, 2.5e-3, 6e-4),
+        Stage(112, 1200, 1.5e-3, 4e-4, only_pose=True),
+        Stage(160, 460, 8e-4, 3e-4),
+        Stage(224, 300, 4e-4, 1e-5, frozen_blocks=2),
+        Stage(224, 200, 4e-4, 1e-5, only_pose=True),
+    )
+    batch: int = 64
+    warm_up: int = 100
+    """Steps of the first stage over which the rate rises from zero."""
+    weight_decay: float = 0.02
+    average: float = 0.998
+    """Of the running mean of the weights, which is what is kept."""
+    shares: dict[str, float] = field(default_factory=lambda: dict(zip(KINDS, (0.3, 0.25, 0.45), strict=True)))
+    """How much of a batch is of which kind."""
+    seed: int = 0
+
+    @property
+    def steps(self) -> int:
+        """Of all stages."""
+        return sum(stage.steps for stage in self.stages)
+
+    def at(self, step: int) -> tuple[Stage, int]:
+        """The stage of a step, and the step's number in it."""
+        for stage in self.stages:
+            if step < stage.steps:
+                return stage, step
+            step -= stage.steps
+        raise ValueError(f"step beyond the recipe's {self.steps}")
+
+
+QUICK = Recipe(stages=(Stage(64, 6, 1e-3, 1e-3), Stage(96, 4, 1e-3, 1e-4, frozen_blocks=2)), batch=16, warm_up=4)
+"""Shows that everything works, and teaches nothing."""
