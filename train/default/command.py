@@ -12,7 +12,6 @@ from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn, TimeRemainingColumn
 
 from models.assets import cache_dir
-from models.open_smirk import WEIGHTS
 
 console = Console(stderr=True)
 MEDIA = Path(os.environ.get("FLAMESTREAM_MEDIA", "../shared/data"))
@@ -23,7 +22,9 @@ def train_default(
     work: Annotated[
         Path | None, typer.Option("--work", help="Folder of examples (6 GB) and checkpoints. \\[in the cache]")
     ] = None,
-    out: Annotated[Path, typer.Option("--out", help="The weights to write, .safetensors.")] = WEIGHTS,
+    out: Annotated[
+        Path | None, typer.Option("--out", help="The weights to write, .safetensors. \\[those shipped]")
+    ] = None,
     quick: Annotated[
         bool, typer.Option("--quick", help="A few steps on a few examples, to see that everything works.")
     ] = False,
@@ -33,6 +34,7 @@ def train_default(
     """Train the default face model: make examples if there are none, train, write the weights. Ctrl-C saves; run it
     again to go on."""
     from models.open_head import load_open_head
+    from models.open_smirk import WEIGHTS
     from train.default.data import Amounts, make_examples
     from train.default.examples import read_examples
     from train.default.loop import Training
@@ -60,8 +62,8 @@ def train_default(
             )
     finally:
         signal.signal(signal.SIGINT, before)
-    size = write_weights(training.averaged(), out)
-    described = {"weights": str(out), "bytes": size, "step": training.step, "of": training.recipe.steps}
+    size = write_weights(training.averaged(), out or WEIGHTS)
+    described = {"weights": str(out or WEIGHTS), "bytes": size, "step": training.step, "of": training.recipe.steps}
     if as_json:
         sys.stdout.write(json.dumps(described) + "\n")
     else:

@@ -49,12 +49,11 @@ class Training:
         self._kinds = [np.flatnonzero(examples.kinds == kind) for kind in range(len(KINDS))]
         self._folder = folder
         self._network = Trainee()
-        self._network.start_at(
-            torch.from_numpy(np.array(examples.parameters[:: max(1, len(examples) // 4096)])).mean(0)
-        )
+        some = torch.from_numpy(np.array(examples.parameters[:: max(1, len(examples) // 4096)]))
+        self._network.start_at(some.mean(0))
         self._network.to(memory_format=torch.channels_last)
         self._mean = {name: value.clone() for name, value in self._network.state_dict().items()}
-        self._losses = Losses(head)
+        self._losses = Losses(head, Numbers.of(some).expression.std(0))
         self._optimiser = torch.optim.AdamW(self._network.trained(), weight_decay=recipe.weight_decay, fused=True)
         folder.mkdir(parents=True, exist_ok=True)
         if (folder / CHECKPOINT).exists():
@@ -104,7 +103,7 @@ class Training:
         torch.nn.utils.clip_grad_norm_(trained, LARGEST_GRADIENT)
         self._optimiser.step()
         self.step += 1
-        self._keep_mean()
+        self._keep_mean("smirk.pose_encoder." if stage.only_pose else "")
         return Progress(self.step, self.recipe.steps, stage.size, rate, loss.total.item(), loss.parts)
 
     def _chosen(self) -> np.ndarray:
@@ -121,10 +120,12 @@ class Training:
         return float(rate * min(1.0, (self.step + 1) / self.recipe.warm_up))
 
     @torch.no_grad()
-    def _keep_mean(self) -> None:
-        """The running mean of the weights; short at first, so that the random start is soon forgotten."""
+    def _keep_mean(self, prefix: str) -> None:
+        """The running mean of what is being trained; short at first, so that the random start is soon forgotten."""
         keep = min(self.recipe.average, (1 + self.step) / (10 + self.step))
         for name, value in self._network.state_dict().items():
+            if not name.startswith(prefix):
+                continue
             if value.is_floating_point():
                 self._mean[name].lerp_(value, 1 - keep)
             else:

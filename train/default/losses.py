@@ -18,16 +18,18 @@ from train.default.network import Numbers
 
 POINT, OUTLINE = 0.02, 0.04
 """Normalised units of the crop: a pixel is 0.009."""
-ACTION, LID, JAW, TURN, SCALE, SHIFT = 0.12, 0.15, 0.04, 0.05, 0.03, 0.03
-"""Actions 0..1, lids 0..1, radians, radians, share of the scale, normalised units of the crop."""
+LID, JAW, TURN, SCALE, SHIFT = 0.15, 0.04, 0.05, 0.03, 0.03
+"""Lids 0..1, radians, radians, share of the scale, normalised units of the crop."""
+LEAST_SPREAD = 0.05
+"""Of an action over the examples: below, it is noise that is not worth learning."""
 WEIGHTS = {
     "points": 1.0,
     "outline": 0.3,
     "placed points": 1.0,
     "placed outline": 0.3,
     "expression": 2.0,
-    "eyelids": 0.5,
-    "jaw": 0.5,
+    "eyelids": 0.7,
+    "jaw": 0.7,
     "pose": 0.7,
     "camera": 0.7,
     "shape": 0.7,
@@ -45,7 +47,9 @@ class Loss:
 class Losses:
     """Compares what a network says with what is known."""
 
-    def __init__(self, head: HeadModel) -> None:
+    def __init__(self, head: HeadModel, spread: Tensor) -> None:
+        """`spread` [50]: standard deviation of each action over the examples, so that rare and small ones count too."""
+        self._spread = spread.clamp(min=LEAST_SPREAD)
         self._layer = HeadLayer(head, landmarks_only=True)
         moves = torch.from_numpy(head.shape_basis).square().sum(dim=(0, 1))  # [300] square metres
         self._axes = moves / moves.sum()
@@ -60,7 +64,7 @@ class Losses:
         parts = {
             **self._points("", face, known.camera, batch),
             **self._points("placed ", placed, found.camera, batch),
-            "expression": _square(found.expression - known.expression, ACTION),
+            "expression": ((found.expression - known.expression) / self._spread).square().mean(),
             "eyelids": _square(found.eyelids - known.eyelids, LID),
             "jaw": _square(found.jaw - known.jaw, JAW),
             "pose": _robust(found.pose - known.pose, TURN),

@@ -28,9 +28,7 @@ class Recipe:
     stages: tuple[Stage, ...] = (
         Stage(112, 2200, 2.5e-3, 6e-4),
         Stage(112, 1200, 1.5e-3, 4e-4, only_pose=True),
-        Stage(160, 460, 8e-4, 3e-4),
-        Stage(224, 300, 4e-4, 1e-5, frozen_blocks=2),
-        Stage(224, 200, 4e-4, 1e-5, only_pose=True),
+        Stage(112, 2000, 1.5e-3, 1e-5),
     )
     batch: int = 64
     warm_up: int = 100
@@ -38,7 +36,7 @@ class Recipe:
     weight_decay: float = 0.02
     average: float = 0.998
     """Of the running mean of the weights, which is what is kept."""
-    shares: dict[str, float] = field(default_factory=lambda: dict(zip(KINDS, (0.3, 0.25, 0.45), strict=True)))
+    shares: dict[str, float] = field(default_factory=lambda: dict(zip(KINDS, (0.2, 0.3, 0.5), strict=True)))
     """How much of a batch is of which kind."""
     seed: int = 0
 

@@ -5,6 +5,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
+from torch.nn import functional as F
 
 from models.open_head import load_open_head
 from models.open_smirk import read_open_smirk
@@ -62,11 +63,12 @@ def test_frozen_blocks_do_not_change_and_others_do(examples: Examples, tmp_path:
 def test_a_stage_for_the_pose_leaves_the_rest_alone(examples: Examples, tmp_path: Path) -> None:
     recipe = Recipe(stages=(Stage(64, 1, 1e-3, 1e-3), Stage(64, 2, 1e-3, 1e-3, only_pose=True)), batch=8, warm_up=1)
     train(examples, tmp_path, recipe, until=1)
-    before = torch.load(tmp_path / CHECKPOINT, weights_only=True)["network"]
+    before = torch.load(tmp_path / CHECKPOINT, weights_only=True)
     _, seen = train(examples, tmp_path, recipe)
-    after = torch.load(tmp_path / CHECKPOINT, weights_only=True)["network"]
-    changed = {name.split(".")[1] for name, tensor in after.items() if not torch.equal(tensor, before[name])}
-    assert changed == {"pose_encoder"}
+    after = torch.load(tmp_path / CHECKPOINT, weights_only=True)
+    for what in ("network", "mean"):
+        changed = {name for name, tensor in after[what].items() if not torch.equal(tensor, before[what][name])}
+        assert {name.split(".")[1] for name in changed} == {"pose_encoder"}
     assert seen[-1].parts["expression"] == 0
 
 
@@ -91,6 +93,6 @@ def test_the_shipped_weights_say_the_same(tmp_path: Path) -> None:
     assert write_weights(trainee.eval(), path) < 10_000_000
     pictures = torch.rand(2, 3, 224, 224)
     with torch.inference_mode():
-        expected, found = trainee(pictures), Numbers.of(read_open_smirk(path)(pictures))
+        expected, found = trainee(F.avg_pool2d(pictures, 2)), Numbers.of(read_open_smirk(path)(pictures))
     for name in ("shape", "expression", "pose", "camera", "eyelids"):
         torch.testing.assert_close(getattr(found, name), getattr(expected, name), atol=5e-3, rtol=5e-3)
