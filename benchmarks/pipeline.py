@@ -1,7 +1,8 @@
 """Frames per second from decoding to Redis, on the demo clip: compiled engine and eager PyTorch side by side.
 
 python -m benchmarks.pipeline                                  both engines, default face model
-python -m benchmarks.pipeline --face-model smirk               SMIRK encoders with random weights (speed does not care)
+python -m benchmarks.pipeline --face-model smirk-open          SMIRK's encoders as they come with flamestream
+python -m benchmarks.pipeline --face-model smirk               the official ones' (random weights: speed does not care)
 python -m benchmarks.pipeline --out benchmarks/results/x.json  keep the figures
 
 Each run decodes the file, finds and follows the face, runs the face model and head, smooths, and publishes to a real
@@ -17,7 +18,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any
 
 import numpy as np
 from pydantic import SecretStr
@@ -29,10 +30,8 @@ from benchmarks.figures import BenchmarkInvalid
 from benchmarks.machine import describe_machine
 from benchmarks.verify import check_sources, read_back
 from models.assets import fetch
-from models.engines.engine import Target
 from models.engines.threads import share_cores
 from models.face_engines import open_face_engines
-from models.smirk import open_smirk
 from models.spec import CROP_SIZE, FaceBatch
 from stream.config import RunSettings, SourceSettings
 from stream.emit.embedded import EmbeddedServer
@@ -81,7 +80,7 @@ def main() -> None:
             )
             contenders[engine] = (settings, load_networks(settings))
         measured = _measure(contenders, arguments.repeats, arguments.warmup, server.url)
-        alone = {engine: networks_alone_ms(engine, checkpoint) for engine in arguments.engines}
+        alone = {engine: networks_alone_ms(networks) for engine, (_, networks) in contenders.items()}
     result = {
         "benchmark": "pipeline",
         "clip": clip.name,
@@ -113,24 +112,25 @@ def _measure(
     return measured
 
 
-def networks_alone_ms(engine: Literal["openvino", "torch"], checkpoint: Path | None) -> dict[str, float]:
+def networks_alone_ms(networks: Networks) -> dict[str, float]:
     """Median of each network on one face with nothing else running: what no pipeline can be faster than.
 
     Faces of one source are followed from frame to frame, so its landmark network runs once after the other.
     """
-    share_cores(engine)
-    target = Target(engine)
+    target = networks.target
+    share_cores(target.runtime)
     engines = open_face_engines(fetch("face_landmarker"), target)
     random = np.random.default_rng(0)
     calls: dict[str, Callable[[], object]] = {
         "landmarks": partial(engines.landmarks, random.random((1, 3, 256, 256), np.float32) * 255),
         "blendshapes": partial(engines.blendshapes, random.random((1, 478, 3), np.float32) * 300),
     }
-    if checkpoint is not None:
+    face_model = networks.analyser.face_model
+    if face_model.needs_crops:
         nothing = np.zeros((1, 478, 3), np.float32)
         crop = random.random((1, 3, CROP_SIZE, CROP_SIZE), np.float32)
         faces = FaceBatch(crop, nothing[:, 0], nothing, nothing[:, :52, 0])
-        calls["smirk"] = partial(open_smirk(checkpoint, target), faces)
+        calls[face_model.name] = partial(face_model, faces)
     return {name: round(_median_ms(call), 3) for name, call in calls.items()}
 
 
@@ -172,7 +172,7 @@ def _print_table(result: dict[str, Any], measured: Sequence[Measured]) -> None:
 def _arguments() -> argparse.Namespace:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--clip", type=Path, help="a video file (default: the demo clip)")
-    parser.add_argument("--face-model", choices=("mediapipe", "smirk"), default="mediapipe")
+    parser.add_argument("--face-model", choices=("mediapipe", "smirk-open", "smirk"), default="mediapipe")
     parser.add_argument("--engines", nargs="+", choices=("openvino", "torch"), default=["openvino", "torch"])
     parser.add_argument("--repeats", type=int, default=5)
     parser.add_argument("--warmup", type=int, default=1)

@@ -7,25 +7,18 @@ import pytest
 import torch
 
 from models.smirk import SmirkEncoder
-from train import __main__ as command
-
-
-def run(monkeypatch: pytest.MonkeyPatch, *arguments: str) -> int:
-    monkeypatch.setattr("sys.argv", ["flamestream-train", *arguments])
-    with pytest.raises(SystemExit) as ended:
-        command.main()
-    return int(ended.value.code or 0)
+from tests.train.conftest import Train
 
 
 def test_export_makes_the_engine_that_a_run_will_use(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+    tmp_path: Path, train: Train, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     torch.manual_seed(0)
     checkpoint = tmp_path / "random.pt"
     weights = SmirkEncoder().state_dict()
     torch.save({f"smirk_encoder.{name}": tensor for name, tensor in weights.items()}, checkpoint)
     monkeypatch.setenv("FLAMESTREAM_CACHE", str(tmp_path / "cache"))
-    assert run(monkeypatch, "export", str(checkpoint), "--json") == 0
+    assert train("export", str(checkpoint), "--json") == 0
     described = json.loads(capsys.readouterr().out)
     assert described["model"] == "smirk"
     manifests = list((tmp_path / "cache" / "engines").glob("smirk-*/manifest.json"))
@@ -33,10 +26,8 @@ def test_export_makes_the_engine_that_a_run_will_use(
     assert described["model_hash"] in manifests[0].read_text()
 
 
-def test_a_missing_checkpoint_is_one_line(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
-) -> None:
+def test_a_missing_checkpoint_is_one_line(tmp_path: Path, train: Train, capsys: pytest.CaptureFixture[str]) -> None:
     missing = tmp_path / "missing.pt"
-    assert run(monkeypatch, "export", str(missing)) == 1
+    assert train("export", str(missing)) == 1
     errors = capsys.readouterr().err.strip().splitlines()
     assert str(missing) in errors[-1]

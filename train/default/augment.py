@@ -80,7 +80,7 @@ def _blurred(pictures: Tensor, random: torch.Generator) -> Tensor:
     """Some pictures as from further away, or of a poor lens."""
     size = pictures.shape[-1]
     low = int(size / (1.5 + 1.7 * float(torch.rand(1, generator=random))))
-    some = _chance(random, len(pictures), 0.3)
+    some = _chance(random, len(pictures), 0.15)
     coarse = F.interpolate(pictures[some], (low, low), mode="bilinear", antialias=True)
     pictures = pictures.clone()
     pictures[some] = F.interpolate(coarse, (size, size), mode="bilinear")
@@ -97,22 +97,22 @@ def _lit(pictures: Tensor, random: torch.Generator) -> Tensor:
     mean = pictures.mean(dim=(1, 2, 3), keepdim=True)
     grey = (pictures[:, 0] - pictures[:, 2]).abs().mean(dim=(1, 2)) < 0.01
     tinted = (grey & _chance(random, count, 0.7))[:, None, None, None]
-    tint = torch.cat([each(0.95, 1.25), each(0.75, 1.05), each(0.5, 1.0)], dim=1)
+    tint = torch.cat([each(0.95, 1.2), each(0.8, 1.0), each(0.6, 0.95)], dim=1)
     faded = _chance(random, count, 0.15)[:, None, None, None]
     pictures = torch.where(faded, pictures.mean(dim=1, keepdim=True), pictures)
     pictures = torch.where(tinted, pictures * tint, pictures)
-    pictures = (pictures - mean) * each(0.7, 1.35) + mean * each(0.65, 1.35)
-    pictures = pictures * each(0.9, 1.1, 3)
-    return pictures.clamp(1e-4, 1).pow(each(0.75, 1.4))
+    pictures = (pictures - mean) * each(0.8, 1.25) + mean * each(0.75, 1.25)
+    pictures = pictures * each(0.94, 1.06, 3)
+    return pictures.clamp(1e-4, 1).pow(each(0.85, 1.2))
 
 
 def _noisy(pictures: Tensor, random: torch.Generator) -> Tensor:
     """Sensor noise, and now and then a patch that hides something."""
     count, _, size, _ = pictures.shape
-    strength = (0.04 * torch.rand(count, generator=random)).mul(_chance(random, count, 0.6))[:, None, None, None]
+    strength = (0.03 * torch.rand(count, generator=random)).mul(_chance(random, count, 0.3))[:, None, None, None]
     noise = torch.randn(count, 1, size, size, generator=random)
     pictures = (pictures + strength * noise).clamp(0, 1)
-    for number in _chance(random, count, 0.2).nonzero()[:, 0].tolist():
+    for number in _chance(random, count, 0.12).nonzero()[:, 0].tolist():
         sides = (size * (0.08 + 0.27 * torch.rand(2, generator=random))).int().tolist()
         top, left = (int((size - side) * float(torch.rand(1, generator=random))) for side in sides)
         colour = torch.rand(3, 1, 1, generator=random)

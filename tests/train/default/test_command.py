@@ -7,23 +7,16 @@ import pytest
 
 from models.open_smirk import open_open_smirk
 from tests.conftest import Media
-from train import __main__ as command
-
-
-def run(monkeypatch: pytest.MonkeyPatch, *arguments: str) -> int:
-    monkeypatch.setattr("sys.argv", ["flamestream-train", "default", *arguments])
-    with pytest.raises(SystemExit) as ended:
-        command.main()
-    return int(ended.value.code or 0)
+from tests.train.conftest import Train
 
 
 @pytest.mark.media
 def test_quick_training_writes_weights_and_goes_on_where_it_was(
-    tmp_path: Path, media: Media, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+    tmp_path: Path, media: Media, train: Train, capsys: pytest.CaptureFixture[str]
 ) -> None:
     folder, out = media("congress").parent, tmp_path / "tried.safetensors"
     arguments = ("--quick", "--media", str(folder), "--work", str(tmp_path / "work"), "--out", str(out), "--json")
-    assert run(monkeypatch, *arguments) == 0
+    assert train("default", *arguments) == 0
     first = json.loads(capsys.readouterr().out)
     assert first["step"] == first["of"] == 10
     assert out.stat().st_size == first["bytes"] < 10_000_000
@@ -31,15 +24,15 @@ def test_quick_training_writes_weights_and_goes_on_where_it_was(
 
     made = (tmp_path / "work" / "examples" / "about.json").stat().st_mtime_ns
     content = out.read_bytes()
-    assert run(monkeypatch, *arguments) == 0
+    assert train("default", *arguments) == 0
     assert (tmp_path / "work" / "examples" / "about.json").stat().st_mtime_ns == made
     assert out.read_bytes() == content
 
 
 def test_a_folder_without_pictures_is_refused_in_one_line(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+    tmp_path: Path, train: Train, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    assert run(monkeypatch, "--quick", "--media", str(tmp_path), "--work", str(tmp_path / "work")) == 1
+    assert train("default", "--quick", "--media", str(tmp_path), "--work", str(tmp_path / "work")) == 1
     (line,) = capsys.readouterr().err.strip().splitlines()
     assert "no portraits" in line
     assert "--media" in line

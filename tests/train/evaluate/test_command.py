@@ -6,27 +6,18 @@ import pytest
 import torch
 
 from models.errors import CheckpointError
-from train import __main__ as command
+from tests.train.conftest import Train
 from train.evaluate.candidates import open_weights
 
 
-def run(monkeypatch: pytest.MonkeyPatch, *arguments: str) -> int:
-    monkeypatch.setattr("sys.argv", ["flamestream-train", "evaluate", "default", *arguments])
-    with pytest.raises(SystemExit) as ended:
-        command.main()
-    return int(ended.value.code or 0)
-
-
-def test_a_missing_clip_is_one_line(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
-) -> None:
-    assert run(monkeypatch, "--face-model", "mediapipe", "--media", str(tmp_path), "--clip", "man") == 1
+def test_a_missing_clip_is_one_line(tmp_path: Path, train: Train, capsys: pytest.CaptureFixture[str]) -> None:
+    assert train("evaluate", "default", "--face-model", "mediapipe", "--media", str(tmp_path), "--clip", "man") == 1
     (line,) = capsys.readouterr().err.strip().splitlines()
     assert "noface_face.mov: no such clip; give --media" in line
 
 
-def test_one_model_at_a_time_is_judged(monkeypatch: pytest.MonkeyPatch) -> None:
-    assert run(monkeypatch, "--face-model", "mediapipe", "--weights", "w.safetensors") == 2
+def test_one_model_at_a_time_is_judged(train: Train) -> None:
+    assert train("evaluate", "default", "--face-model", "mediapipe", "--weights", "w.safetensors") == 2
 
 
 @pytest.mark.parametrize("content", [b"no checkpoint", None])
