@@ -25,6 +25,9 @@ def train_default(
     out: Annotated[
         Path | None, typer.Option("--out", help="The weights to write, .safetensors. \\[those shipped]")
     ] = None,
+    start: Annotated[
+        Path | None, typer.Option("--start", help="Weights to start from, .safetensors. \\[random ones]")
+    ] = None,
     quick: Annotated[
         bool, typer.Option("--quick", help="A few steps on a few examples, to see that everything works.")
     ] = False,
@@ -35,7 +38,7 @@ def train_default(
     again to go on."""
     from models.open_head import load_open_head
     from models.open_smirk import WEIGHTS
-    from train.default.data import Amounts, make_examples
+    from train.default.data import Amounts, make_examples, plan
     from train.default.examples import read_examples
     from train.default.loop import Training
     from train.default.recipe import QUICK, Recipe
@@ -45,12 +48,11 @@ def train_default(
     examples = work / "examples"
     if not (examples / "about.json").exists():
         amounts = Amounts(synthetic=64, of_portrait=1, of_frame=0, portraits=32) if quick else Amounts()
+        tasks = plan(media, "train", amounts)
         with _bar("examples") as bar:
-            task = bar.add_task("", total=None, note="")
-            make_examples(
-                examples, media, "train", amounts, processes, lambda n, of: bar.update(task, completed=n, total=of)
-            )
-    training = Training(load_open_head(), read_examples(examples), QUICK if quick else Recipe(), work)
+            task = bar.add_task("", total=len(tasks), note="")
+            make_examples(examples, tasks, processes, lambda number: bar.update(task, completed=number))
+    training = Training(load_open_head(), read_examples(examples), QUICK if quick else Recipe(), work, start)
     stopped: list[int] = []
     before = signal.signal(signal.SIGINT, lambda number, _frame: stopped.append(number))
     try:

@@ -3,7 +3,7 @@
 import functools
 import multiprocessing
 import os
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
@@ -68,21 +68,18 @@ def plan(media: Path, split: Split, amounts: Amounts) -> list[Task]:
     return tasks
 
 
-def make_examples(
-    folder: Path, media: Path, split: Split, amounts: Amounts, processes: int, done: Callable[[int, int], None]
-) -> int:
-    """Writes a split's examples to `folder` and gives their number; `done(tasks, of)` is told how far it is.
+def make_examples(folder: Path, tasks: Sequence[Task], processes: int, done: Callable[[int], None]) -> int:
+    """Writes the examples of a plan to `folder` and gives their number; `done` is told how many tasks are.
 
     Raises MediaError or TrainingError.
     """
-    tasks = plan(media, split, amounts)
-    about = {"split": split, "synthetic": amounts.synthetic, "of_portrait": amounts.of_portrait, "kinds": KINDS}
+    about = {"tasks": len(tasks), "kinds": KINDS}
     with multiprocessing.get_context("spawn").Pool(processes, _start) as pool:
 
         def made() -> Iterator[Examples]:
             for number, parts in enumerate(pool.imap(_work, tasks)):
                 yield from parts
-                done(number + 1, len(tasks))
+                done(number + 1)
 
         return write_examples(folder, made(), about)
 

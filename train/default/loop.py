@@ -4,6 +4,7 @@
 and augmentations of a step follow from its number alone.
 """
 
+import pickle
 from collections.abc import Callable
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -12,6 +13,7 @@ from typing import Any
 import numpy as np
 import torch
 
+from models.checkpoint import load_strict
 from models.head import HeadModel
 from train.default.augment import augmented
 from train.default.examples import KINDS, Examples
@@ -41,7 +43,13 @@ class Progress:
 class Training:
     """A training of the default model and where it stands."""
 
-    def __init__(self, head: HeadModel, examples: Examples, recipe: Recipe, folder: Path) -> None:
+    def __init__(
+        self, head: HeadModel, examples: Examples, recipe: Recipe, folder: Path, start: Path | None = None
+    ) -> None:
+        """Goes on from the checkpoint in `folder`; else from the weights `start`, as they ship; else from nothing.
+
+        Raises TrainingError or CheckpointError.
+        """
         torch.manual_seed(recipe.seed)
         self.recipe = recipe
         self.step = 0
@@ -50,7 +58,10 @@ class Training:
         self._folder = folder
         self._network = Trainee()
         some = torch.from_numpy(np.array(examples.parameters[:: max(1, len(examples) // 4096)]))
-        self._network.start_at(some.mean(0))
+        if start is None:
+            self._network.start_at(some.mean(0))
+        else:
+            load_strict(self._network.smirk, start, halved=True)
         self._network.to(memory_format=torch.channels_last)
         self._mean = {name: value.clone() for name, value in self._network.state_dict().items()}
         self._losses = Losses(head, Numbers.of(some).expression.std(0))
@@ -147,7 +158,7 @@ class Training:
             self._optimiser.load_state_dict(state["optimiser"])
             self._mean = state["mean"]
             self.step = int(state["step"])
-        except (OSError, RuntimeError, KeyError, ValueError, EOFError) as error:
+        except (OSError, RuntimeError, KeyError, ValueError, EOFError, pickle.UnpicklingError) as error:
             raise TrainingError(
                 f"{path}: not a checkpoint of this training ({error}); remove it to begin anew"
             ) from error

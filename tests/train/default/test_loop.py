@@ -79,6 +79,15 @@ def test_it_learns(examples: Examples, tmp_path: Path) -> None:
     assert np.mean(losses[-4:]) < 0.9 * np.mean(losses[:4])
 
 
+def test_it_starts_from_shipped_weights(examples: Examples, tmp_path: Path) -> None:
+    torch.manual_seed(3)
+    shipped = Trainee().eval()
+    write_weights(shipped, tmp_path / "start.safetensors")
+    training = Training(load_open_head(), examples, RECIPE, tmp_path / "work", tmp_path / "start.safetensors")
+    for name, tensor in training.averaged().state_dict().items():
+        torch.testing.assert_close(tensor, shipped.state_dict()[name], atol=1e-3, rtol=1e-3)
+
+
 def test_a_damaged_checkpoint_is_refused(examples: Examples, tmp_path: Path) -> None:
     (tmp_path / CHECKPOINT).write_bytes(b"not a checkpoint")
     with pytest.raises(TrainingError, match=CHECKPOINT):
@@ -94,5 +103,8 @@ def test_the_shipped_weights_say_the_same(tmp_path: Path) -> None:
     pictures = torch.rand(2, 3, 224, 224)
     with torch.inference_mode():
         expected, found = trainee(F.avg_pool2d(pictures, 2)), Numbers.of(read_open_smirk(path)(pictures))
-    for name in ("shape", "expression", "pose", "camera", "eyelids"):
+    for name in ("shape", "pose", "camera"):
         torch.testing.assert_close(getattr(found, name), getattr(expected, name), atol=5e-3, rtol=5e-3)
+    for name in ("expression", "eyelids"):  # bounded where they are used, not where they are trained
+        bounded = getattr(expected, name).clamp(0, 1)
+        torch.testing.assert_close(getattr(found, name), bounded, atol=5e-3, rtol=5e-3)
