@@ -14,6 +14,7 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
+from models.flame import project
 from models.head import HeadModel
 from models.rasterise import Fragments, Rasteriser, Size, rasterise, scanlines
 from models.spec import CROP_SIZE
@@ -81,12 +82,6 @@ def render_shaded(face: Tensor, points: Tensor, faces: Tensor, rasteriser: Raste
     fragments = rasterise(points, faces, size, rasteriser)
     shading = ALBEDO * shade(fragments.interpolate(vertex_normals(face, faces), faces))
     return Rendered(fragments.picture(shading[:, None]).repeat(1, 3, 1, 1), fragments)
-
-
-def project(points: Tensor, camera: Tensor) -> Tensor:
-    """Points [B, N, 3] in metres, through cameras [B, 3]: normalised -1..1 over the crop, x right, y down, depth."""
-    scale, shift = camera[:, None, :1], F.pad(camera[:, None, 1:], (0, 1))
-    return scale * (points + shift) * points.new_tensor([1.0, -1.0, -1.0])
 
 
 def to_pixels(normalised: Tensor, size: Size = CROP) -> Tensor:

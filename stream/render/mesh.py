@@ -10,10 +10,10 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from models.flame import HeadLayer
+from models.flame import HeadLayer, project
 from models.head import HeadModel
 from models.rasterise import Size, scanlines
-from models.renderer import FaceMesh, project, render_shaded, to_frame
+from models.renderer import FaceMesh, render_shaded, to_frame
 from models.spec import FLAME_LAYOUT, Affect
 from stream.frame import AnalysedFace, Pixels
 from stream.render.label import describe_face, draw_label

@@ -11,6 +11,7 @@ from torch import Tensor
 
 from models.flame import Head, HeadLayer, contour_rows, project, rotation_matrices
 from models.head import Embedding, HeadModel
+from models.open_head import load_open_head
 from models.spec import FloatArray
 
 Inputs = dict[str, Tensor]
@@ -272,3 +273,13 @@ def test_the_camera_moves_then_scales_and_turns_y_down() -> None:
     camera = torch.tensor([[8.0, 0.01, -0.03]])
     expected = torch.tensor([[[8 * 0.06, -8 * -0.01, -0.8], [0.08, 0.24, 0.0]]])
     assert torch.allclose(project(points, camera), expected, atol=1e-6)
+
+
+def test_landmarks_alone_are_those_of_the_whole_head() -> None:
+    head = load_open_head()
+    random = torch.Generator().manual_seed(0)
+    given = [torch.randn(3, size, generator=random) * 0.2 for size in (300, 50, 3, 3, 2)]
+    whole, few = HeadLayer(head)(*given), HeadLayer(head, landmarks_only=True)(*given)
+    assert few.vertices.shape[1] < whole.vertices.shape[1] / 3
+    for name in ("landmarks", "full", "mediapipe"):
+        torch.testing.assert_close(getattr(few, name), getattr(whole, name), atol=1e-6, rtol=0)

@@ -7,9 +7,10 @@ import pytest
 import torch
 from torch import Tensor
 
+from models.flame import project
 from models.geometry import crop_faces
 from models.rasterise import EMPTY, open_rasteriser, rasterise, scanlines
-from models.renderer import FaceMesh, project, render_face, render_shaded, shade, to_frame, to_pixels, vertex_normals
+from models.renderer import FaceMesh, render_face, render_shaded, shade, to_frame, to_pixels, vertex_normals
 from models.spec import CROP_SIZE
 from tests.models.meshes import ellipsoid, made_head
 

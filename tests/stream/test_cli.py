@@ -165,6 +165,7 @@ def test_a_checkpoint_of_another_shape_is_one_line(tmp_path: Path, numbered_vide
     [
         (["run"], "no source given"),
         (["run", "x.mp4", "--face-model", "smirk"], "--checkpoint FILE"),
+        (["run", "x.mp4", "--checkpoint", "y.pt"], "smirk or smirk-open"),
         (["run", "x.mp4", "--name", "a/b"], "name"),
         (["run", f"http://user:{PASSWORD}@host/x"], "rtsp://"),
         (["tail"], "--redis"),

@@ -22,11 +22,9 @@ def train_default(
     work: Annotated[
         Path | None, typer.Option("--work", help="Folder of examples (6 GB) and checkpoints. \\[in the cache]")
     ] = None,
-    out: Annotated[
-        Path | None, typer.Option("--out", help="The weights to write, .safetensors. \\[those shipped]")
-    ] = None,
+    out: Annotated[Path | None, typer.Option("--out", help="The weights to write, .safetensors. \\[in --work]")] = None,
     start: Annotated[
-        Path | None, typer.Option("--start", help="Weights to start from, .safetensors. \\[random ones]")
+        Path | None, typer.Option("--start", help="Weights to begin with, .safetensors. \\[random ones]")
     ] = None,
     quick: Annotated[
         bool, typer.Option("--quick", help="A few steps on a few examples, to see that everything works.")
@@ -34,10 +32,11 @@ def train_default(
     processes: Annotated[int, typer.Option("--processes", help="That make examples.")] = os.cpu_count() or 1,
     as_json: Annotated[bool, typer.Option("--json", help="Machine-readable output.")] = False,
 ) -> None:
-    """Train the default face model: make examples if there are none, train, write the weights. Ctrl-C saves; run it
-    again to go on."""
+    """Train the default face model: make examples if there are none, train, write the weights.
+
+    Ctrl-C ends the training with its state saved; the same command goes on with it.
+    """
     from models.open_head import load_open_head
-    from models.open_smirk import WEIGHTS
     from train.default.data import Amounts, make_examples, plan
     from train.default.examples import read_examples
     from train.default.loop import Training
@@ -45,7 +44,7 @@ def train_default(
     from train.default.ship import write_weights
 
     work = work or cache_dir() / "train" / ("default-quick" if quick else "default")
-    examples = work / "examples"
+    examples, out = work / "examples", out or work / "smirk_open.safetensors"
     if not (examples / "about.json").exists():
         amounts = Amounts(synthetic=64, of_portrait=1, of_frame=0, portraits=32) if quick else Amounts()
         tasks = plan(media, "train", amounts)
@@ -64,8 +63,8 @@ def train_default(
             )
     finally:
         signal.signal(signal.SIGINT, before)
-    size = write_weights(training.averaged(), out or WEIGHTS)
-    described = {"weights": str(out or WEIGHTS), "bytes": size, "step": training.step, "of": training.recipe.steps}
+    size = write_weights(training.averaged(), out)
+    described = {"weights": str(out), "bytes": size, "step": training.step, "of": training.recipe.steps}
     if as_json:
         sys.stdout.write(json.dumps(described) + "\n")
     else:

@@ -2,8 +2,10 @@
 
 import functools
 import multiprocessing
-import os
+import signal
 from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import ProcessPoolExecutor
+from concurrent.futures.process import BrokenProcessPool
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
@@ -13,6 +15,7 @@ import numpy as np
 from models.open_head import load_open_head
 from models.spec import CROP_SIZE
 from train.default.examples import KINDS, Examples, write_examples
+from train.errors import MediaError, TrainingError
 from train.real.gather import Gatherer
 from train.real.media import CLIPS, STILLS, Split, portraits
 from train.synthetic.faces import SyntheticBatch, SyntheticFaces
@@ -28,8 +31,8 @@ CLIP_PICTURES_AT_ONCE = 64
 class Amounts:
     """How much is made of what."""
 
-    synthetic: int = 20_000
-    of_portrait: int = 6
+    synthetic: int = 12_032
+    of_portrait: int = 5
     """Reenactments of a portrait, and as many of it mirrored."""
     of_frame: int = 2
     """Reenactments of a face in a clip."""
@@ -52,7 +55,7 @@ class Task:
 
 
 def plan(media: Path, split: Split, amounts: Amounts) -> list[Task]:
-    """The work that makes a split. Raises MediaError when the portraits are not there."""
+    """The work that makes a split. Raises MediaError when a picture or clip of it is not there."""
     paths = [still.path for still in portraits(media, split)][: amounts.portraits]
     tasks: list[Task] = []
     if split == "train" and amounts.portraits is None:
@@ -62,6 +65,9 @@ def plan(media: Path, split: Split, amounts: Amounts) -> list[Task]:
     for start in range(0, len(paths), STILLS_AT_ONCE):
         some = tuple(paths[start : start + STILLS_AT_ONCE])
         tasks.append(Task("stills", len(tasks), split, amounts.of_portrait, some))
+    for path in (path for task in tasks for path in task.paths):
+        if not path.is_file():
+            raise MediaError(f"{path}: no such file; give --media a folder with the pictures of the MANIFEST")
     for first in range(0, amounts.synthetic, SYNTHETIC_AT_ONCE):
         count = min(SYNTHETIC_AT_ONCE, amounts.synthetic - first)
         tasks.append(Task("synthetic", len(tasks), split, first=first, count=count))
@@ -74,14 +80,19 @@ def make_examples(folder: Path, tasks: Sequence[Task], processes: int, done: Cal
     Raises MediaError or TrainingError.
     """
     about = {"tasks": len(tasks), "kinds": KINDS}
-    with multiprocessing.get_context("spawn").Pool(processes, _start) as pool:
+    pool = ProcessPoolExecutor(processes, multiprocessing.get_context("spawn"), _start)
 
-        def made() -> Iterator[Examples]:
-            for number, parts in enumerate(pool.imap(_work, tasks)):
-                yield from parts
-                done(number + 1)
+    def made() -> Iterator[Examples]:
+        for number, parts in enumerate(pool.map(_work, tasks)):
+            yield from parts
+            done(number + 1)
 
+    try:
         return write_examples(folder, made(), about)
+    except BrokenProcessPool as error:
+        raise TrainingError(f"{folder}: a process that made examples was killed; try fewer --processes") from error
+    finally:
+        pool.shutdown(cancel_futures=True)
 
 
 _gatherer: Gatherer
@@ -92,8 +103,8 @@ def _start() -> None:
     global _gatherer
     import torch
 
+    signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C is for the process that started this one
     torch.set_num_threads(1)
-    os.nice(5)
     _gatherer = Gatherer(load_open_head())
 
 
@@ -109,7 +120,6 @@ def from_synthetic(batch: SyntheticBatch) -> Examples:
 
 @functools.cache
 def _faces(split: Split) -> SyntheticFaces:
-
     return SyntheticFaces(load_open_head(), size=CROP_SIZE, seed=SEEDS[split])
 
 

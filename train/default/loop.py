@@ -101,7 +101,6 @@ class Training:
         for group in self._optimiser.param_groups:
             group["lr"] = rate
         self._network.train()
-        self._network.freeze(stage.frozen_blocks)
         batch = augmented(self._examples.pick(self._chosen()), stage.size, random)
         known = Numbers.of(batch.parameters) if stage.only_pose else None
         found = self._network(batch.pictures.contiguous(memory_format=torch.channels_last), known)
@@ -154,6 +153,7 @@ class Training:
     def _resume(self, path: Path) -> None:
         try:
             state = torch.load(path, weights_only=True)
+            recipe = state["recipe"]
             self._network.load_state_dict(state["network"])
             self._optimiser.load_state_dict(state["optimiser"])
             self._mean = state["mean"]
@@ -162,3 +162,5 @@ class Training:
             raise TrainingError(
                 f"{path}: not a checkpoint of this training ({error}); remove it to begin anew"
             ) from error
+        if recipe != asdict(self.recipe):
+            raise TrainingError(f"{path}: of another recipe than this version's; remove it, or give another --work")

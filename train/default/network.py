@@ -71,17 +71,6 @@ class Trainee(nn.Module):
         idle = {id(parameter) for parameter in self.smirk.shape_encoder.encoder.parameters()}
         return [parameter for parameter in self.parameters() if id(parameter) not in idle]
 
-    def freeze(self, blocks: int) -> None:
-        """Keeps the stems and first `blocks` of the backbones as they are, their statistics too."""
-        for encoder in (self.smirk.pose_encoder.encoder, self.smirk.expression_encoder.encoder):
-            if blocks == 0:
-                continue
-            children = dict(encoder.named_children())
-            first = list(children["blocks"].children())[:blocks]
-            for part in (children["conv_stem"], children["bn1"], *first):
-                part.requires_grad_(False)
-                part.eval()
-
     def divided(self) -> SmirkEncoder:
         """The network of `models.smirk`: each encoder with a backbone of its own."""
         self.smirk.shape_encoder.encoder.load_state_dict(self.smirk.expression_encoder.encoder.state_dict())

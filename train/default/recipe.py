@@ -10,13 +10,11 @@ class Stage:
     """A stretch of training at one size of picture. Small pictures teach the same at a fraction of the cost."""
 
     size: int
-    """Side of the pictures, pixels; the last stage's is that of the running program, 224."""
+    """Side of the pictures, pixels; at the end that which the running program shows the encoders."""
     steps: int
     first_rate: float
     """Learning rate at the start of the stage; it falls to `last_rate` as a cosine."""
     last_rate: float
-    frozen_blocks: int = 0
-    """How many of the backbones' first blocks stay as they are: they cost most at full size and have least to learn."""
     only_pose: bool = False
     """Train the pose encoder alone, given what the face is: it is small, and sees five times as many pictures."""
 
@@ -54,5 +52,5 @@ class Recipe:
         raise ValueError(f"step beyond the recipe's {self.steps}")
 
 
-QUICK = Recipe(stages=(Stage(64, 6, 1e-3, 1e-3), Stage(96, 4, 1e-3, 1e-4, frozen_blocks=2)), batch=16, warm_up=4)
+QUICK = Recipe(stages=(Stage(64, 6, 1e-3, 1e-3), Stage(96, 4, 1e-3, 1e-4)), batch=16, warm_up=4)
 """Shows that everything works, and teaches nothing."""

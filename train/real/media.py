@@ -64,11 +64,7 @@ def portraits(folder: Path, split: Split) -> list[Still]:
         raise MediaError(
             f"{folder / PORTRAITS}: no portraits (*.jpg); give --media a folder with those of the MANIFEST"
         )
-    return [
-        Still(f"{PORTRAITS}/{path.name}", path)
-        for path in found
-        if (_share(path.stem) < HELD_OUT_SHARE) == (split == "held_out")
-    ]
+    return [Still(f"{PORTRAITS}/{path.name}", path) for path in found if split_of(path.stem) == split]
 
 
 def read_picture(path: Path) -> Image:
@@ -90,6 +86,7 @@ def read_clip(path: Path) -> Iterator[Image]:
         raise MediaError(f"{path}: no video can be read from it ({error})") from error
 
 
-def _share(name: str) -> float:
-    """A number 0..1 that follows from the name alone, so that a person stays in one split whatever else is there."""
-    return int.from_bytes(hashlib.sha256(name.encode()).digest()[:4]) / 2**32
+def split_of(person: str) -> Split:
+    """Where a person belongs: it follows from the name alone, whatever other portraits there are."""
+    share = int.from_bytes(hashlib.sha256(person.encode()).digest()[:4]) / 2**32
+    return "held_out" if share < HELD_OUT_SHARE else "train"

@@ -42,7 +42,6 @@ SPEECH: Table = {
 }
 SIDEWAYS = (("jawLeft", "jawRight"), ("mouthLeft", "mouthRight"))
 """Actions of which only one at a time can be."""
-NAMES = (*BLENDSHAPE_NAMES, "tongueOut")
 PAIRS = tuple(
     name.removesuffix("Left")
     for name in BLENDSHAPE_NAMES

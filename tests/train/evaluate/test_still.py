@@ -12,7 +12,7 @@ from models.flame import HeadLayer
 from models.head import HeadModel
 from train.evaluate.report import Section
 from train.evaluate.still import NOISE, SHIFT, judge_still, mesh_in_frame, shown
-from train.real.media import HELD_OUT_SHARE, _share
+from train.real.media import split_of
 
 Make = Callable[..., Any]
 FRAMES = 12
@@ -38,7 +38,7 @@ def test_the_shift_goes_where_it_says() -> None:
 
 def portraits_in(folder: Path, count: int) -> None:
     (folder / "congress").mkdir()
-    names = [f"P{i:06d}" for i in range(400) if _share(f"P{i:06d}") < HELD_OUT_SHARE][:count]
+    names = [f"P{i:06d}" for i in range(400) if split_of(f"P{i:06d}") == "held_out"][:count]
     for name in names:
         Image.new("RGB", (200, 160), (120, 110, 100)).save(folder / "congress" / f"{name}.jpg")
 

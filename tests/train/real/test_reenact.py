@@ -2,7 +2,9 @@
 
 import numpy as np
 import pytest
+import torch
 
+from models import renderer
 from models.assets import fetch
 from models.face_engines import open_face_engines
 from models.geometry import Image
@@ -10,7 +12,7 @@ from models.head_pose import fit_head, read_canonical_face
 from models.open_basis import BLENDSHAPE_NAMES
 from models.open_head import load_open_head
 from models.spec import FloatArray
-from train.real.fit import Fitted, Fitter
+from train.real.fit import Fitted, Fitter, to_crop
 from train.real.gather import Gatherer, recropped
 from train.real.media import read_picture
 from train.real.reenact import CANVAS, Stage
@@ -102,3 +104,9 @@ def test_examples_are_made_of_a_face_and_its_reenactments(picture: Image, faces:
     assert [set(part.kinds.tolist()) for part in made] == [{1}, {2}]
     assert all(part.images.shape[1:] == (224, 224, 3) for part in made)
     assert all(np.abs(part.points).max() < 1 for part in made)
+
+
+def test_points_of_a_frame_go_into_the_crop_and_back(faces: Faces) -> None:
+    inside = to_crop(faces.landmarks[:, :, :2], faces.boxes)
+    back = renderer.to_frame(torch.from_numpy(np.dstack([inside, inside[..., :1]])), torch.from_numpy(faces.boxes))
+    np.testing.assert_allclose(back[0, :, :2].numpy() - 0.5, faces.landmarks[0, :, :2], atol=1e-2)
