@@ -114,6 +114,12 @@ class HeadLayer(nn.Module):
             mediapipe=self._points(vertices, "mediapipe"),
         )
 
+    def root(self, shape: Tensor) -> Tensor:
+        """The joint [B, 3] that the head turns about, of identities [B, 300], metres: where the pose leaves a point."""
+        axes = shape.shape[1]
+        joints = torch.addmm(self._joint_template, shape, self._joint_basis[:axes])
+        return joints[:, :3]
+
     def _transforms(self, rotations: Tensor, joints: Tensor) -> Tensor:
         """Where each joint takes a point of the unposed head: [B, 5, 3, 4], of rotations [B, 5, 3, 3] about joints."""
         turns: list[Tensor] = []  # [B, 3, 3] each

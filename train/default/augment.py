@@ -5,15 +5,23 @@ Everything is drawn for each picture by itself, on whole batches. Framing moves 
 
 from dataclasses import dataclass
 
+import numpy as np
 import torch
 from torch import Tensor
 from torch.nn import functional as F
 
+from models.flame import rotation_matrices
+from models.head_pose import axis_angle
+from models.spec import CROP_SIZE
 from train.default.examples import Examples
 from train.synthetic.parameters import PLACES
 
 SCALE, SHIFT = 0.06, 0.03
 """Half the range of the crop's side, and of its place in normalised units: a little more than landmarks jitter."""
+ROLL, MOST_ROLL = 0.17, 0.5
+"""Spread and limit of the turn within the picture, radians: portraits hold their heads straighter than clips do."""
+HIDDEN, PATCH, NOISE = 0.22, 0.08, 0.3
+"""Shares of pictures that something is in front of, that a plain patch hides a part of, and that are noisy."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -24,6 +32,26 @@ class Batch:
     parameters: Tensor  # [B, 361]
     points: Tensor  # [B, 105, 2]
     outline: Tensor  # [B, 17, 2]
+    kinds: Tensor  # [B] places in train.default.examples.KINDS
+
+
+@dataclass(frozen=True, slots=True)
+class Framing:
+    """How pictures are framed anew: normalised places n of SMIRK's crop become zoom * turn @ n + shift."""
+
+    zoom: Tensor  # [B, 1]
+    shift: Tensor  # [B, 2]
+    roll: Tensor  # [B] radians, anticlockwise as seen
+
+    @property
+    def turn(self) -> Tensor:
+        """Rotation [B, 2, 2] of places whose second number counts downwards."""
+        cosine, sine = self.roll.cos(), self.roll.sin()
+        return torch.stack([cosine, sine, -sine, cosine], dim=1).reshape(-1, 2, 2)
+
+    def places(self, points: Tensor) -> Tensor:
+        """Where points [B, N, 2] come to lie."""
+        return self.zoom[:, None] * points @ self.turn.transpose(1, 2) + self.shift[:, None]
 
 
 def plain(examples: Examples, size: int) -> Batch:
@@ -32,24 +60,49 @@ def plain(examples: Examples, size: int) -> Batch:
     return Batch(_shrunk(pictures, size), *_targets(examples))
 
 
-def augmented(examples: Examples, size: int, random: torch.Generator) -> Batch:
-    """Examples as cameras might have shown them."""
+def augmented(examples: Examples, size: int, random: torch.Generator, roots: Tensor) -> Batch:
+    """Examples as cameras might have shown them; `roots` [B, 3]: the joints their heads turn about, metres."""
     pictures = _shrunk(torch.from_numpy(examples.images).permute(0, 3, 1, 2).float() / 255, size)
-    parameters, points, outline = _targets(examples)
-    zoom = 1 + SCALE * _uniform(random, len(pictures), 1)
-    shift = SHIFT * _uniform(random, len(pictures), 2)
-    pictures = _reframed(pictures, zoom, shift)
-    points, outline = (target * zoom[:, None] + shift[:, None] for target in (points, outline))
+    parameters, points, outline, kinds = _targets(examples)
+    count = len(pictures)
+    framing = Framing(
+        1 + SCALE * _uniform(random, count, 1),
+        SHIFT * _uniform(random, count, 2),
+        (ROLL * torch.randn(count, generator=random)).clamp(-MOST_ROLL, MOST_ROLL),
+    )
+    pictures = _hidden(_reframed(pictures, framing), random)
+    seen = _noisy(_lit(_blurred(pictures, random), random), random)
+    return Batch(
+        seen, reframed_parameters(parameters, framing, roots), framing.places(points), framing.places(outline), kinds
+    )
+
+
+def reframed_parameters(parameters: Tensor, framing: Framing, roots: Tensor) -> Tensor:
+    """Parameters [B, 361] of the same faces framed anew.
+
+    Only eyelids do not turn with the head: SMIRK adds their offsets after posing.
+    """
     parameters = parameters.clone()
-    parameters[:, PLACES["camera"]] = _moved(parameters[:, PLACES["camera"]], zoom, shift)
-    return Batch(_noisy(_lit(_blurred(pictures, random), random), random), parameters, points, outline)
+    across = torch.zeros(len(parameters), 3)
+    across[:, 2] = framing.roll
+    turned = rotation_matrices(across).double() @ rotation_matrices(parameters[:, PLACES["pose"]]).double()
+    parameters[:, PLACES["pose"]] = torch.from_numpy(axis_angle(turned.numpy()).astype(np.float32))
+    camera = parameters[:, PLACES["camera"]]
+    scale = camera[:, :1] * framing.zoom
+    # A posed point is R (v - J) + J, seen shifted by t: turned about the axis of view, t + J turns while J stays.
+    up = torch.tensor([1.0, -1.0])  # normalised places count downwards, the head's upwards
+    middle = (camera[:, 1:] + roots[:, :2]) * up
+    shift = (framing.turn @ middle[:, :, None])[:, :, 0] * up - roots[:, :2] + framing.shift * up / scale
+    parameters[:, PLACES["camera"]] = torch.cat([scale, shift], dim=1)
+    return parameters
 
 
-def _targets(examples: Examples) -> tuple[Tensor, Tensor, Tensor]:
+def _targets(examples: Examples) -> tuple[Tensor, Tensor, Tensor, Tensor]:
     return (
         torch.from_numpy(examples.parameters),
         torch.from_numpy(examples.points),
         torch.from_numpy(examples.outline),
+        torch.from_numpy(examples.kinds.astype(np.int64)),
     )
 
 
@@ -61,19 +114,28 @@ def _shrunk(pictures: Tensor, size: int) -> Tensor:
     return F.interpolate(pictures, (size, size), mode="bilinear", antialias=True)
 
 
-def _reframed(pictures: Tensor, zoom: Tensor, shift: Tensor) -> Tensor:
-    """Normalised places n become zoom * n + shift."""
-    matrix = torch.zeros(len(pictures), 2, 3)
-    matrix[:, 0, 0] = matrix[:, 1, 1] = 1 / zoom[:, 0]
-    matrix[:, :, 2] = -shift / zoom
-    grid = F.affine_grid(matrix, list(pictures.shape), align_corners=False)
+def _reframed(pictures: Tensor, framing: Framing) -> Tensor:
+    """The pictures [B, 3, S, S] as framed anew."""
+    half = 1 / CROP_SIZE  # torch's -1 is the crop's edge, SMIRK's the middle of its first pixel
+    back = framing.turn.transpose(1, 2) / framing.zoom[:, :, None]
+    start = half - back @ (framing.shift + half)[:, :, None]
+    grid = F.affine_grid(torch.cat([back, start], dim=2), list(pictures.shape), align_corners=False)
     return F.grid_sample(pictures, grid, align_corners=False)
 
 
-def _moved(camera: Tensor, zoom: Tensor, shift: Tensor) -> Tensor:
-    """The camera [B, 3] of a crop whose normalised places n became zoom * n + shift."""
-    scale = camera[:, :1] * zoom
-    return torch.cat([scale, camera[:, 1:2] + shift[:, :1] / scale, camera[:, 2:] - shift[:, 1:] / scale], dim=1)
+def _hidden(pictures: Tensor, random: torch.Generator) -> Tensor:
+    """Puts a round piece of another picture in front of some, as hands, hair and other heads come before faces."""
+    count, _, size, _ = pictures.shape
+    chosen = _chance(random, count, HIDDEN)
+    others = pictures[torch.randperm(count, generator=random)][chosen]
+    number = int(chosen.sum())
+    middle, radius = 1.1 * _uniform(random, 2, number), 0.2 + 0.35 * torch.rand(2, number, generator=random)
+    line = torch.linspace(-1, 1, size)
+    x, y = ((line - middle[axis, :, None]) / radius[axis, :, None] for axis in (0, 1))
+    inside = (x[:, None, :] ** 2 + y[:, :, None] ** 2 < 1)[:, None]
+    pictures = pictures.clone()
+    pictures[chosen] = torch.where(inside, others.flip(2), pictures[chosen])
+    return pictures
 
 
 def _blurred(pictures: Tensor, random: torch.Generator) -> Tensor:
@@ -101,18 +163,18 @@ def _lit(pictures: Tensor, random: torch.Generator) -> Tensor:
     faded = _chance(random, count, 0.15)[:, None, None, None]
     pictures = torch.where(faded, pictures.mean(dim=1, keepdim=True), pictures)
     pictures = torch.where(tinted, pictures * tint, pictures)
-    pictures = (pictures - mean) * each(0.8, 1.25) + mean * each(0.75, 1.25)
+    pictures = (pictures - mean) * each(0.7, 1.3) + mean * each(0.6, 1.3)
     pictures = pictures * each(0.94, 1.06, 3)
-    return pictures.clamp(1e-4, 1).pow(each(0.85, 1.2))
+    return pictures.clamp(1e-4, 1).pow(each(0.8, 1.25))
 
 
 def _noisy(pictures: Tensor, random: torch.Generator) -> Tensor:
     """Sensor noise, and now and then a patch that hides something."""
     count, _, size, _ = pictures.shape
-    strength = (0.03 * torch.rand(count, generator=random)).mul(_chance(random, count, 0.3))[:, None, None, None]
+    strength = (0.03 * torch.rand(count, generator=random)).mul(_chance(random, count, NOISE))[:, None, None, None]
     noise = torch.randn(count, 1, size, size, generator=random)
     pictures = (pictures + strength * noise).clamp(0, 1)
-    for number in _chance(random, count, 0.12).nonzero()[:, 0].tolist():
+    for number in _chance(random, count, PATCH).nonzero()[:, 0].tolist():
         sides = (size * (0.08 + 0.27 * torch.rand(2, generator=random))).int().tolist()
         top, left = (int((size - side) * float(torch.rand(1, generator=random))) for side in sides)
         colour = torch.rand(3, 1, 1, generator=random)

@@ -31,10 +31,10 @@ CLIP_PICTURES_AT_ONCE = 64
 class Amounts:
     """How much is made of what."""
 
-    synthetic: int = 12_032
-    of_portrait: int = 5
+    synthetic: int = 4_096
+    of_portrait: int = 7
     """Reenactments of a portrait, and as many of it mirrored."""
-    of_frame: int = 2
+    of_frame: int = 3
     """Reenactments of a face in a clip."""
     portraits: int | None = None
     """At most so many portraits, and then no clips: for trying things out."""

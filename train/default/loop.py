@@ -21,11 +21,14 @@ from train.default.losses import Losses
 from train.default.network import Numbers, Trainee
 from train.default.recipe import Recipe, Stage
 from train.errors import TrainingError
+from train.synthetic.parameters import PLACES
 
 CHECKPOINT = "checkpoint.pt"
 SAVE_EVERY = 200
 """Steps."""
 LARGEST_GRADIENT = 5.0
+ENOUGH = 4096
+"""Examples that tell of all: their mean, and how much each action varies."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,14 +60,14 @@ class Training:
         self._kinds = [np.flatnonzero(examples.kinds == kind) for kind in range(len(KINDS))]
         self._folder = folder
         self._network = Trainee()
-        some = torch.from_numpy(np.array(examples.parameters[:: max(1, len(examples) // 4096)]))
+        some = torch.from_numpy(np.array(examples.parameters[:: max(1, len(examples) // ENOUGH)]))
         if start is None:
             self._network.start_at(some.mean(0))
         else:
             load_strict(self._network.smirk, start, halved=True)
         self._network.to(memory_format=torch.channels_last)
         self._mean = {name: value.clone() for name, value in self._network.state_dict().items()}
-        self._losses = Losses(head, Numbers.of(some).expression.std(0))
+        self._losses = Losses(head, torch.stack([self._spread(kind) for kind in self._kinds]))
         self._optimiser = torch.optim.AdamW(self._network.trained(), weight_decay=recipe.weight_decay, fused=True)
         folder.mkdir(parents=True, exist_ok=True)
         if (folder / CHECKPOINT).exists():
@@ -101,7 +104,8 @@ class Training:
         for group in self._optimiser.param_groups:
             group["lr"] = rate
         self._network.train()
-        batch = augmented(self._examples.pick(self._chosen()), stage.size, random)
+        examples = self._examples.pick(self._chosen())
+        batch = augmented(examples, stage.size, random, self._losses.roots(torch.from_numpy(examples.parameters)))
         known = Numbers.of(batch.parameters) if stage.only_pose else None
         found = self._network(batch.pictures.contiguous(memory_format=torch.channels_last), known)
         loss = self._losses(found, batch)
@@ -123,6 +127,12 @@ class Training:
         shares = np.array([self.recipe.shares[name] for name in there])
         counts = random.multinomial(self.recipe.batch, shares / shares.sum())
         return np.concatenate([random.choice(kind, n) for kind, n in zip(there.values(), counts, strict=True)])
+
+    def _spread(self, kind: np.ndarray) -> torch.Tensor:
+        """Standard deviation [50] of each action over the examples of a kind; 0 for a kind without examples."""
+        some = kind[:: max(1, len(kind) // ENOUGH)]
+        actions = self._examples.parameters[some][:, PLACES["expression"]]
+        return torch.from_numpy(actions.std(axis=0) if len(some) else np.zeros(actions.shape[1], np.float32))
 
     def _rate(self, stage: Stage, number: int) -> float:
         fall = 0.5 * (1 + np.cos(np.pi * number / stage.steps))

@@ -48,11 +48,18 @@ class Losses:
     """Compares what a network says with what is known."""
 
     def __init__(self, head: HeadModel, spread: Tensor) -> None:
-        """`spread` [50]: standard deviation of each action over the examples, so that rare and small ones count too."""
+        """`spread` [K, 50]: standard deviation of each action over the examples of each kind.
+
+        So rare and small actions count too; and synthetic faces, which act far more than real ones, do not drown them.
+        """
         self._spread = spread.clamp(min=LEAST_SPREAD)
         self._layer = HeadLayer(head, landmarks_only=True)
         moves = torch.from_numpy(head.shape_basis).square().sum(dim=(0, 1))  # [300] square metres
         self._axes = moves / moves.sum()
+
+    def roots(self, parameters: Tensor) -> Tensor:
+        """The joints [B, 3] that heads of parameters [B, 361] turn about."""
+        return self._layer.root(Numbers.of(parameters).shape)
 
     def __call__(self, found: Numbers, batch: Batch) -> Loss:
         """The loss of what was `found` in a batch."""
@@ -64,7 +71,7 @@ class Losses:
         parts = {
             **self._points("", face, known.camera, batch),
             **self._points("placed ", placed, found.camera, batch),
-            "expression": ((found.expression - known.expression) / self._spread).square().mean(),
+            "expression": ((found.expression - known.expression) / self._spread[batch.kinds]).square().mean(),
             "eyelids": _square(found.eyelids - known.eyelids, LID),
             "jaw": _square(found.jaw - known.jaw, JAW),
             "pose": _robust(found.pose - known.pose, TURN),

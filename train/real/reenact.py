@@ -29,7 +29,7 @@ PARTS = ("face", "left_eyeball", "right_eyeball", "mouth_cavity", "left_eye_sock
 """What is textured from the photo."""
 REACH = 23.0
 """Pixels over which the shift of the face is carried outwards and smoothed."""
-TURNS = (11.0, 7.0, 6.0)
+TURNS = (15.0, 11.0, 6.0)
 """Spread of added yaw, pitch and roll, degrees."""
 LIMIT_YAW = 40.0
 """Degrees that a head may be turned: beyond, the photo lacks the far cheek."""
