@@ -110,7 +110,7 @@ def parts_alone(
     decode_once(video, decoding, device, keep)
     with own_stream(device):
         finder, sampler = networks.finder(), None
-        if networks.analyser.face_model.needs_crops:
+        if networks.analyser.reader.needs_crops:
             sampler = finder.sampler
         batches = [
             [_frame(f"source-{source}", number, picture) for source in range(at_once)]

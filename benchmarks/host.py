@@ -30,6 +30,7 @@ from models.assets import fetch
 from models.device import CPU, DeviceArray
 from models.engines.engine import Batch
 from models.face_engines import FaceEngines
+from models.face_reader import InTurn
 from models.geometry import Float64Array, Image
 from models.head_pose import read_canonical_face
 from models.heads import PrototypeHead
@@ -88,14 +89,14 @@ class Host:
 
     def __init__(self, sources: int) -> None:
         task = fetch("face_landmarker")
-        model, head = open_mediapipe_face(task), PrototypeHead()
+        reader = InTurn(open_mediapipe_face(task), PrototypeHead())
         blendshapes = Constant(np.full(len(BLENDSHAPE_NAMES), 0.1, np.float32))
         boxes, scores = np.zeros((896, 16), np.float32), np.zeros(896, np.float32)
         boxes[:], scores[5] = [0.3, 0.3, 0.7, 0.7, *[0.45, 0.5, 0.55, 0.5] * 3], 0.9
         mesh = Constant(_face_in_region(task), np.array(0.99, np.float32))
         self._finder = FaceFinder(FaceEngines(Constant(boxes, scores), mesh, blendshapes), NoPixels())
-        self._analyser = Analyser(blendshapes, model, head)
-        self._maker = EventMaker(Provenance.of(model, head), SmoothingSettings(), new_run_id())
+        self._analyser = Analyser(blendshapes, reader)
+        self._maker = EventMaker(Provenance.of(reader), SmoothingSettings(), new_run_id())
         self.names = [f"source-{number}" for number in range(sources)]
         self.seconds: defaultdict[str, float] = defaultdict(float)
 

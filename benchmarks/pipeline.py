@@ -125,12 +125,12 @@ def networks_alone_ms(networks: Networks) -> dict[str, float]:
         "landmarks": partial(engines.landmarks, random.random((1, 3, 256, 256), np.float32) * 255),
         "blendshapes": partial(engines.blendshapes, random.random((1, 478, 3), np.float32) * 300),
     }
-    face_model = networks.analyser.face_model
-    if face_model.needs_crops:
+    reader = networks.analyser.reader
+    if reader.needs_crops:
         nothing = np.zeros((1, 478, 3), np.float32)
         crop = random.random((1, 3, CROP_SIZE, CROP_SIZE), np.float32)
         faces = FaceBatch(crop, nothing[:, 0], nothing, nothing[:, :52, 0])
-        calls[face_model.name] = partial(face_model, faces)
+        calls[reader.face_model.name] = partial(reader, faces)
     return {name: round(_median_ms(call), 3) for name, call in calls.items()}
 
 

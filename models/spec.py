@@ -60,7 +60,8 @@ class FaceBatch:
 
 @dataclass(frozen=True, slots=True)
 class Affect:
-    """Valence-arousal of one face on Russell's circumplex."""
+    """Valence-arousal of one face on Russell's circumplex, and which emotion it shows where a head tells that."""
 
     valence: float  # -1 unpleasant .. 1 pleasant
     arousal: float  # -1 calm .. 1 excited
+    emotions: tuple[float, ...] | None = None  # [8] probabilities in the order of models.emotion.EMOTIONS

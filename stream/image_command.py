@@ -63,9 +63,9 @@ class Looker:
         if not faces:
             raise SourceInvalid(f"{path}: no face found; faces should be upright, and a fifteenth of its width or more")
         frame = Frame(FrameStamp("still", 0, 0, 0.0, 0, width, height), on_device(rgb, self._device))
-        sampler = finder().sampler if analyser.face_model.needs_crops else None
+        sampler = finder().sampler if analyser.reader.needs_crops else None
         (analysed,) = analyser(cut_out([frame], [faces], sampler))
-        return Looked(path, rgb, analysed.faces, analyser.face_model.basis)
+        return Looked(path, rgb, analysed.faces, analyser.reader.face_model.basis)
 
 
 def read_picture(path: Path) -> Pixels:

@@ -14,6 +14,7 @@ from models.engines.engine import Target
 from models.errors import EngineError
 from models.face_engines import open_face_engines
 from models.face_model import FaceModel
+from models.face_reader import InTurn
 from models.heads import PrototypeHead
 from models.mediapipe_face import open_mediapipe_face
 from models.sampler import open_sampler
@@ -58,10 +59,10 @@ def load_networks(settings: RunSettings) -> Networks:
     engines = open_face_engines(task, find)
     face_model = mediapipe if settings.face_model == "mediapipe" else _open_encoders(settings, target)
     head = PrototypeHead()
-    head_model = None if face_model.basis == head.basis else mediapipe
+    reader = InTurn(face_model, head, None if face_model.basis == head.basis else mediapipe)
     return Networks(
         finder=partial(FaceFinder, engines, open_sampler(device), **settings.faces.model_dump()),
-        analyser=Analyser(engines.blendshapes, face_model, head, head_model),
+        analyser=Analyser(engines.blendshapes, reader),
         target=target,
     )
 

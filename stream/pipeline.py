@@ -152,7 +152,7 @@ class Pipeline:
             with self.times.measure("find", len(frames)):
                 faces = self.finder.find(frames)
             with self.times.measure("crop", len(frames)):
-                found = cut_out(frames, faces, self.finder.sampler if self.analyser.face_model.needs_crops else None)
+                found = cut_out(frames, faces, self.finder.sampler if self.analyser.reader.needs_crops else None)
             for frame in found:
                 self._found.put(frame)
         for item in batch:

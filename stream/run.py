@@ -108,7 +108,7 @@ def execute(
             networks = networks or load_networks(settings)
             share_cores(networks.target.runtime)
             analyser = networks.analyser
-            maker = EventMaker(Provenance.of(analyser.face_model, analyser.head), settings.smoothing, run_id)
+            maker = EventMaker(Provenance.of(analyser.reader), settings.smoothing, run_id)
             emitter = Emitter(sink, maker, ledger)
             pipeline = Pipeline(
                 sources,
@@ -131,8 +131,8 @@ def execute(
     return RunReport(
         run=run_id,
         redis=redact(url),
-        face_model=analyser.face_model.name,
-        head=analyser.head.name,
+        face_model=analyser.reader.face_model.name,
+        head=analyser.reader.head.name,
         device=str(device) if device.type == "cpu" else torch.cuda.get_device_name(device),
         engine=networks.target.runtime,
         precision=networks.target.precision,

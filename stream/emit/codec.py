@@ -52,10 +52,16 @@ def _counts(value: Mapping[str, int]) -> str:
     return json.dumps(dict(value), sort_keys=True)
 
 
+def _rounded(value: Mapping[str, float]) -> dict[str, float]:
+    return {name: float(_real(share)) for name, share in value.items()}
+
+
 TEXT = Codec(str, lambda raw: raw.decode(), str, str)
 INTEGER = Codec(int, int, int, int)
 REAL = Codec(_real, float, lambda value: float(_real(value)), float)
 COUNTS = Codec(_counts, json.loads, dict, dict)
+SHARES = Codec(lambda value: json.dumps(_rounded(value)), json.loads, _rounded, dict)
+"""Numbers by name, as a JSON object in the order that they come in."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -7,9 +7,10 @@ from typing import Self
 
 import numpy as np
 
+from models.emotion import EMOTIONS
 from models.errors import EngineError
-from models.face_model import AffectHead, FaceModel
-from models.spec import FLAME_LAYOUT, FloatArray
+from models.face_reader import FaceReader
+from models.spec import FLAME_LAYOUT, Affect, FloatArray
 from stream.emit.schema import EmotionEvent, FlameEvent, StatusEvent
 from stream.emit.smooth import EndedTrack, SmoothedFace, Smoother, SmoothingSettings
 from stream.frame import AnalysedFace, AnalysedFrame, FrameStamp
@@ -49,8 +50,9 @@ class Provenance:
     basis: str
 
     @classmethod
-    def of(cls, face_model: FaceModel, head: AffectHead) -> Self:
-        """The names and hashes of a face model and an affect head."""
+    def of(cls, reader: FaceReader) -> Self:
+        """The names and hashes of what reads faces."""
+        face_model, head = reader.face_model, reader.head
         return cls(face_model.name, face_model.model_hash, head.name, head.model_hash, face_model.basis)
 
 
@@ -131,6 +133,7 @@ class EventMaker:
         arrays = (params.expression, params.pose, params.jaw, params.eyelids, params.camera, params.shape)
         # One sum tells as much as looking at each number: float32 numbers cannot add up to infinity in float64.
         total = face.affect.valence + face.affect.arousal + float(np.concatenate(arrays, dtype=np.float64).sum())
+        total += sum(face.affect.emotions or ())
         if not math.isfinite(total):
             raise EngineError(
                 f"frame {stamp.seq} of {stamp.source}, track {face.face.track}: {self.provenance.model} or "
@@ -157,6 +160,9 @@ class EventMaker:
             basis=origin.basis,
             head=origin.head,
             head_hash=origin.head_hash,
+            emotion=_most_probable(smooth.affect),
+            emotions=_named(smooth.affect),
+            emotions_raw=_named(face.affect),
         )
 
     def _flame(self, stamp: FrameStamp, face: AnalysedFace, smooth: SmoothedFace) -> FlameEvent:
@@ -212,3 +218,11 @@ def _why(stamp: FrameStamp, ended: EndedTrack) -> str:
 
 def _floats(array: FloatArray) -> tuple[float, ...]:
     return tuple(array.tolist())
+
+
+def _named(affect: Affect) -> dict[str, float] | None:
+    return None if affect.emotions is None else dict(zip(EMOTIONS, affect.emotions, strict=True))
+
+
+def _most_probable(affect: Affect) -> str | None:
+    return None if affect.emotions is None else EMOTIONS[affect.emotions.index(max(affect.emotions))]

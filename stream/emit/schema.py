@@ -19,7 +19,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import ClassVar
 
-from stream.emit.codec import COUNTS, INTEGER, REAL, TEXT, Codec, Event, SchemaError, vector
+from stream.emit.codec import COUNTS, INTEGER, REAL, SHARES, TEXT, Codec, Event, SchemaError, vector
 
 DEFAULT_PREFIX = "flamestream"
 
@@ -93,8 +93,10 @@ class EmotionEvent(FaceEvent):
         **FaceEvent.HEADER,
         **dict.fromkeys(("valence", "arousal", "valence_raw", "arousal_raw"), REAL),
         **FaceEvent.ORIGIN,
-        **dict.fromkeys(("head", "head_hash"), TEXT),
+        **dict.fromkeys(("head", "head_hash", "emotion"), TEXT),
+        **dict.fromkeys(("emotions", "emotions_raw"), SHARES),
     }
+    OPTIONAL: ClassVar[frozenset[str]] = frozenset({"emotion", "emotions", "emotions_raw"})
 
     valence: float
     """Smoothed; -1 unpleasant .. 1 pleasant."""
@@ -108,6 +110,12 @@ class EmotionEvent(FaceEvent):
     """Name of the affect head."""
     head_hash: str
     """First 12 hex digits of the sha256 of its weights."""
+    emotion: str | None = None
+    """With a head that tells classes: the most probable one, smoothed."""
+    emotions: Mapping[str, float] | None = None
+    """Likewise: the probability of each class, 0..1 and 1 in all, smoothed."""
+    emotions_raw: Mapping[str, float] | None = None
+    """Of this frame alone."""
 
     def __post_init__(self) -> None:
         affect = (self.valence, self.arousal, self.valence_raw, self.arousal_raw)

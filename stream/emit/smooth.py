@@ -48,7 +48,7 @@ class SmoothingSettings(BaseModel):
     model_config = ConfigDict(extra="forbid", frozen=True)
 
     affect_s: float = Field(default=0.8, ge=0)
-    """Time constant of valence and arousal, seconds; 0 leaves them raw."""
+    """Time constant of valence, arousal and the probabilities of emotions, seconds; 0 leaves them raw."""
     expression: OneEuroSettings = OneEuroSettings(cutoff_hz=1.5, speed_gain=1.0)
     """Expression coefficients (about 0..1): a smile takes 0.3 s, so its speed is 3 a second and its cut-off 4.5 Hz."""
     pose: OneEuroSettings = OneEuroSettings(cutoff_hz=1.0, speed_gain=2.0)
@@ -140,6 +140,8 @@ class FaceSmoother:
         self.pts_s = stamp.pts_s
         self._valence = TimeConstantFilter(settings.affect_s, face.affect.valence)
         self._arousal = TimeConstantFilter(settings.affect_s, face.affect.arousal)
+        # Each is a weighted mean with the same weights, so that probabilities stay probabilities.
+        self._emotions = [TimeConstantFilter(settings.affect_s, share) for share in face.affect.emotions or ()]
         groups: list[OneEuroSettings] = [getattr(settings, name) for name in ONE_EURO_FIELDS]
         sizes = [len(getattr(face.params, name)) for name in ONE_EURO_FIELDS]
         starts = np.cumsum([0, *sizes]).tolist()
@@ -164,6 +166,8 @@ class FaceSmoother:
         values[pose] = nearest_turn(values[pose], self._filter.values[pose])
         self._valence(face.affect.valence, dt_s)
         self._arousal(face.affect.arousal, dt_s)
+        for smooth, share in zip(self._emotions, face.affect.emotions or (), strict=True):
+            smooth(share, dt_s)
         self._filter(values, dt_s)
         return self.smoothed()
 
@@ -172,7 +176,7 @@ class FaceSmoother:
         expression, pose, jaw, camera = (self._filter.values[part] for part in self._parts)
         pose = nearest_turn(pose, NO_TURN)
         return SmoothedFace(
-            Affect(self._valence.value, self._arousal.value),
+            Affect(self._valence.value, self._arousal.value, tuple(each.value for each in self._emotions) or None),
             *(array.astype(np.float32) for array in (expression, pose, jaw, camera)),
         )
 

@@ -7,34 +7,23 @@ import torch
 
 from models.device import DeviceArray
 from models.engines.engine import Batch, Engine
-from models.face_model import AffectHead, FaceModel
+from models.face_reader import FaceReader
 from models.spec import Affect, FaceBatch, FlameParams, FloatArray
 from stream.frame import AnalysedFace, AnalysedFrame, FoundFrame
 
 
 class Analyser:
-    """Runs blendshapes, face model and affect head on every face of some frames in one call."""
+    """Runs blendshapes and a face reader on every face of some frames in one call."""
 
-    def __init__(
-        self, blendshapes: Engine, face_model: FaceModel, head: AffectHead, head_model: FaceModel | None = None
-    ) -> None:
-        """`head_model` supplies parameters in the head's basis when the face model's basis is another one."""
-        reader = head_model or face_model
-        if reader.basis != head.basis:
-            raise ValueError(f"head {head.name} reads basis {head.basis}, but {reader.name} writes {reader.basis}")
+    def __init__(self, blendshapes: Engine, reader: FaceReader) -> None:
         self._blendshapes = blendshapes
-        self.face_model = face_model
-        self.head = head
-        self._head_model = head_model
+        self.reader = reader
 
     def __call__(self, frames: Sequence[FoundFrame]) -> list[AnalysedFrame]:
         """Analysed frames, in order; a frame without faces stays one without faces."""
         if not any(frame.faces for frame in frames):
             return [AnalysedFrame(frame.stamp, ()) for frame in frames]
-        batch = self._batch(frames)
-        params = self.face_model(batch)
-        affects = self.head(params if self._head_model is None else self._head_model(batch))
-        return _split(frames, params, affects)
+        return _split(frames, *self.reader(self._batch(frames)))
 
     def _batch(self, frames: Sequence[FoundFrame]) -> FaceBatch:
         landmarks = np.stack([face.landmarks for frame in frames for face in frame.faces])

@@ -17,6 +17,7 @@ from models.device import CPU, MemoryBudget
 from models.device_sampler import DeviceSampler
 from models.face_engines import open_face_engines
 from models.face_mesh import LEFT_EYE_CORNER, RIGHT_EYE_CORNER
+from models.face_reader import InTurn
 from models.parity import EVENTS
 from models.smirk import SmirkEncoder, open_smirk
 from stream.config import RunSettings, SourceSettings
@@ -151,8 +152,8 @@ def test_crops_on_a_device_reach_the_encoders(clip: Path, server: str, networks:
     torch.manual_seed(0)
     checkpoint = tmp_path / "random.pt"
     torch.save({f"smirk_encoder.{key}": value for key, value in SmirkEncoder().state_dict().items()}, checkpoint)
-    reader, engines = networks.analyser, open_face_engines(fetch("face_landmarker"))
-    analyser = Analyser(engines.blendshapes, open_smirk(checkpoint), reader.head, reader.face_model)
+    reader, engines = networks.analyser.reader, open_face_engines(fetch("face_landmarker"))
+    analyser = Analyser(engines.blendshapes, InTurn(open_smirk(checkpoint), reader.head, reader.face_model))
     smirk = Networks(networks.finder, analyser, networks.target)
     settings, budget = settings_for(clip, server), MemoryBudget(8 * PICTURE)
     plain = run(settings, smirk)

@@ -3,6 +3,7 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
+from models.emotion import EMOTIONS
 from models.errors import EngineError
 from models.spec import Affect
 from stream.emit.event import SHAPE_EVERY_S, EventMaker, FrameEvents, new_run_id
@@ -85,6 +86,20 @@ def test_shape_array_may_be_reused_by_the_face_model() -> None:
     params.shape[0] += 1.0
     [flame] = making.frame(AnalysedFrame(make_stamp(1), (make_face(params=params),))).flame
     assert flame.shape is not None
+
+
+def test_emotions_are_smoothed_named_and_stay_probabilities() -> None:
+    making = maker()
+    calm, glad = (1.0, *[0.0] * 7), (0.0, 1.0, *[0.0] * 6)
+    events = []
+    for seq in range(60):
+        affect = Affect(0.0, 0.0, calm if seq < 5 else glad)
+        events += making.frame(AnalysedFrame(make_stamp(seq), (make_face(affect=affect, is_new=seq == 0),))).emotion
+    assert (events[0].emotion, events[6].emotion, events[-1].emotion) == ("neutral", "neutral", "happiness")
+    for event in events:
+        assert event.emotions is not None
+        assert sum(event.emotions.values()) == pytest.approx(1, abs=1e-6)
+    assert events[6].emotions_raw == dict(zip(EMOTIONS, glad, strict=True))
 
 
 def test_frames_without_faces_end_tracks() -> None:

@@ -139,6 +139,19 @@ def test_absent_optional_fields_are_none() -> None:
     assert FlameEvent.from_fields(plain.to_fields()).shape is None
 
 
+def test_emotions_are_text_a_person_can_read() -> None:
+    shares = {"neutral": 0.25, "happiness": 0.7500004}
+    event = replace(EMOTION, emotion="happiness", emotions=shares, emotions_raw=shares)
+    written = event.to_fields()
+    assert written["emotion"] == "happiness"
+    assert written["emotions"] == '{"neutral": 0.25, "happiness": 0.75}'
+    read = EmotionEvent.from_fields(written)
+    assert read.emotions == {"neutral": 0.25, "happiness": 0.75}
+    assert EmotionEvent.from_json(json.loads(json.dumps(event.to_json()))) == read
+    jsonschema.Draft202012Validator(JSON_SCHEMA).validate({**event.to_json(), "id": "1-0"})
+    assert "emotion" not in EMOTION.to_fields()
+
+
 def test_entry_id_is_kept_but_not_written() -> None:
     read = EmotionEvent.from_fields(EMOTION.to_fields(), "5-1")
     assert read.id == "5-1"
