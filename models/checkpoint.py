@@ -5,7 +5,7 @@ Nothing in the file is ever run: a .pt is read by torch's weights-only unpickler
 
 import pickle
 import warnings
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -16,22 +16,43 @@ from models.errors import CheckpointError
 
 
 def load_strict(
-    network: torch.nn.Module, path: Path, *, prefix: str = "", ignored: Sequence[str] = (), halved: bool = False
+    network: torch.nn.Module,
+    path: Path,
+    *,
+    prefix: str = "",
+    ignored: Sequence[str] = (),
+    halved: bool = False,
+    nested: str | None = None,
 ) -> None:
     """Fill `network` from a flat file of tensors (.pt as torch.save writes it, or .safetensors).
 
     `prefix` is taken off every name; names that start with one of `ignored` are left alone. With `halved` the file may
-    keep in float16 what the network has in float32. Raises CheckpointError for a file that cannot be read, a name too
-    many or too few, another shape or type, or a number that is not finite.
+    keep in float16 what the network has in float32; `nested` as for `read_tensors`. Raises CheckpointError for a file
+    that cannot be read, a name too many or too few, another shape or type, or a number that is not finite.
     """
+    fill_strict(network, read_tensors(path, nested=nested), path, prefix=prefix, ignored=ignored, halved=halved)
+
+
+def fill_strict(
+    network: torch.nn.Module,
+    tensors: Mapping[str, torch.Tensor],
+    path: Path,
+    *,
+    prefix: str = "",
+    ignored: Sequence[str] = (),
+    halved: bool = False,
+) -> None:
+    """Fill `network` from tensors that were read from `path`, which errors name; the rest as `load_strict`."""
     found: dict[str, torch.Tensor] = {}
     unexpected: list[str] = []
-    for name, tensor in read_tensors(path).items():
+    for name, tensor in tensors.items():
+        if name.startswith(tuple(ignored)):
+            continue
         if halved and tensor.dtype == torch.float16:
             tensor = tensor.float()
         if name.startswith(prefix):
             found[name.removeprefix(prefix)] = tensor
-        elif not name.startswith(tuple(ignored)):
+        else:
             unexpected.append(name)
     expected = network.state_dict()
     what = f"{path} does not fit {type(network).__name__}"
@@ -57,8 +78,11 @@ def load_strict(
     network.load_state_dict(found)
 
 
-def read_tensors(path: Path) -> dict[str, torch.Tensor]:
-    """Every tensor of the file by name, on the CPU. Raises CheckpointError when it is no flat file of tensors."""
+def read_tensors(path: Path, *, nested: str | None = None) -> dict[str, torch.Tensor]:
+    """Every tensor of the file by name, on the CPU. Raises CheckpointError when it is no flat file of tensors.
+
+    `nested`: where a training's file keeps them, beside its optimiser and the like; one without that name is flat.
+    """
     try:
         content = safetensors.torch.load_file(path) if path.suffix == ".safetensors" else _unpickle(path)
     except OSError as error:
@@ -69,6 +93,8 @@ def read_tensors(path: Path) -> dict[str, torch.Tensor]:
         ) from error
     except (safetensors.SafetensorError, RuntimeError, EOFError, LookupError, ValueError) as error:
         raise CheckpointError(f"{path} is truncated or damaged ({_first_line(error)}); get it again") from error
+    if nested is not None and isinstance(content, dict) and nested in content:
+        content = content[nested]
     if not isinstance(content, dict) or not content:
         raise CheckpointError(f"{path} holds a {type(content).__name__}, expected tensors by name; save the state_dict")
     others = [

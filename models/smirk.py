@@ -32,7 +32,7 @@ class PoseEncoder(nn.Module):
 
     def __init__(self) -> None:
         super().__init__()
-        self.encoder, channels = _backbone("tf_mobilenetv3_small_minimal_100")
+        self.encoder, channels = backbone("tf_mobilenetv3_small_minimal_100")
         self.pose_cam_layers = nn.Sequential(nn.Linear(channels, FLAME_LAYOUT["pose"] + FLAME_LAYOUT["camera"]))
         head = _scaled(self.pose_cam_layers, 1e-3)
         nn.init.zeros_(head.weight[3])
@@ -49,7 +49,7 @@ class ShapeEncoder(nn.Module):
 
     def __init__(self) -> None:
         super().__init__()
-        self.encoder, channels = _backbone("tf_mobilenetv3_large_minimal_100")
+        self.encoder, channels = backbone("tf_mobilenetv3_large_minimal_100")
         self.shape_layers = nn.Sequential(nn.Linear(channels, FLAME_LAYOUT["shape"]))
         _scaled(self.shape_layers, 0.0)
 
@@ -64,7 +64,7 @@ class ExpressionEncoder(nn.Module):
 
     def __init__(self) -> None:
         super().__init__()
-        self.encoder, channels = _backbone("tf_mobilenetv3_large_minimal_100")
+        self.encoder, channels = backbone("tf_mobilenetv3_large_minimal_100")
         size = FLAME_LAYOUT["expression"] + FLAME_LAYOUT["eyelids"] + FLAME_LAYOUT["jaw"]
         self.expression_layers = nn.Sequential(nn.Linear(channels, size))
         _scaled(self.expression_layers, 0.1)
@@ -144,10 +144,10 @@ def compile_encoders(name: str, network: nn.Module, target: Target) -> Engine:
     )
 
 
-def _backbone(name: str) -> tuple[nn.Module, int]:
-    """A network that gives its last feature map as a list of one, and that map's channels; weights are random."""
-    backbone = timm.create_model(name, pretrained=False, features_only=True, out_indices=(-1,))
-    return backbone, backbone.feature_info.channels()[-1]  # type: ignore[union-attr, operator]
+def backbone(name: str) -> tuple[nn.Module, int]:
+    """timm's network `name`, which gives its last feature map as a list of one, and its channels; random weights."""
+    network = timm.create_model(name, pretrained=False, features_only=True, out_indices=(-1,))
+    return network, network.feature_info.channels()[-1]  # type: ignore[union-attr, operator]
 
 
 def _pooled(features: list[Tensor]) -> Tensor:

@@ -55,6 +55,14 @@ FaceModelName = Annotated[
 Checkpoint = Annotated[
     Path | None, typer.Option("--checkpoint", help="SMIRK checkpoint (SMIRK_em1.pt), or other smirk-open weights.")
 ]
+AffectHead = Annotated[
+    Path | None,
+    typer.Option(
+        "--affect-head",
+        metavar="HEAD.safetensors",
+        help="Valence-arousal and emotions by a head of `flamestream-train ig3d`; with smirk-open or smirk.",
+    ),
+]
 FlameFile = Annotated[
     Path | None,
     typer.Option("--head", metavar="FLAME.pkl", help="generic_model.pkl of FLAME 2020, to draw what smirk predicts."),
@@ -87,6 +95,7 @@ def run(
     prefix: Prefix = None,
     face_model: FaceModelName = None,
     checkpoint: Checkpoint = None,
+    affect_head: AffectHead = None,
     device: Device = None,
     engine: Engine = None,
     precision: Precision = None,
@@ -117,6 +126,7 @@ def run(
             "prefix": prefix,
             "face_model": face_model,
             "checkpoint": checkpoint,
+            "affect_head": affect_head,
             "device": device,
             "engine": engine,
             "precision": precision,
@@ -150,6 +160,7 @@ def image(
     ] = None,
     face_model: FaceModelName = None,
     checkpoint: Checkpoint = None,
+    affect_head: AffectHead = None,
     head: FlameFile = None,
     device: Device = None,
     engine: Engine = None,
@@ -162,7 +173,7 @@ def image(
     """
     from stream.config import load_settings
 
-    wanted = {"face_model": face_model, "checkpoint": checkpoint, "device": device}
+    wanted = {"face_model": face_model, "checkpoint": checkpoint, "affect_head": affect_head, "device": device}
     # Settings of a run, which always has a source; this one is never opened.
     settings = load_settings(None, {"sources": [{"url": "-"}], **wanted, "engine": engine, "precision": precision})
     if head is not None and out is None:

@@ -58,6 +58,11 @@ class RunSettings(BaseModel):
     """
     checkpoint: Path | None = None
     """The official SMIRK checkpoint; or, for smirk-open, other weights than those that come with flamestream."""
+    affect_head: Path | None = None
+    """A head file of `flamestream-train ig3d` that reads valence-arousal and emotions in place of the default head.
+
+    It becomes one network with the encoders of smirk-open or smirk: the ones that it was trained on.
+    """
     device: str = "auto"
     """Where pixels and networks live: auto (the first GPU, else the CPU), cpu, cuda or cuda:1."""
     engine: Literal["auto", "openvino", "torch", "inductor", "tensorrt", "tensorrt-rtx"] = "auto"
@@ -88,6 +93,10 @@ class RunSettings(BaseModel):
             raise ValueError("face model smirk needs weights: --checkpoint FILE (SMIRK_em1.pt)")
         if self.face_model == "mediapipe" and self.checkpoint is not None:
             raise ValueError("--checkpoint is for --face-model smirk or smirk-open, not mediapipe")
+        if self.face_model == "mediapipe" and self.affect_head is not None:
+            raise ValueError(
+                "--affect-head is for --face-model smirk-open or smirk: it reads their parameters"
+            )
         return self
 
 

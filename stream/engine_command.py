@@ -27,6 +27,7 @@ AsJson = Annotated[bool, typer.Option("--json", help="Machine-readable output on
 def build(
     face_model: Annotated[str | None, typer.Option(help="mediapipe, smirk-open or smirk. \\[mediapipe]")] = None,
     checkpoint: Annotated[Path | None, typer.Option(help="SMIRK checkpoint (SMIRK_em1.pt).")] = None,
+    affect_head: Annotated[Path | None, typer.Option(help="Head file of `flamestream-train ig3d`.")] = None,
     engine: Annotated[
         str | None, typer.Option("--engine", help="auto, openvino, inductor, tensorrt or tensorrt-rtx. \\[auto]")
     ] = None,
@@ -43,7 +44,7 @@ def build(
     from stream.config import load_settings
     from stream.load import load_networks
 
-    wanted = {"face_model": face_model, "checkpoint": checkpoint, "engine": engine}
+    wanted = {"face_model": face_model, "checkpoint": checkpoint, "affect_head": affect_head, "engine": engine}
     # Settings of a run, which always has a source; this one is never opened.
     settings = load_settings(None, {"sources": [{"url": "-"}], **wanted, "precision": precision, "device": device})
     started_s = time.time()

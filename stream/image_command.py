@@ -14,6 +14,7 @@ from rich.table import Table
 from rich.text import Text
 
 from models.device import open_device
+from models.emotion import EMOTIONS
 from models.flame import rotation_matrices
 from models.geometry import bounding_boxes
 from models.open_basis import BLENDSHAPE_NAMES, actions
@@ -28,6 +29,7 @@ from stream.render.head import open_head
 from stream.render.mesh import MeshPainter
 
 TOP_ACTIONS = 3
+ACTIONS = "strongest actions"
 NO_PICTURE = "give a JPEG, PNG or WebP picture"
 
 
@@ -112,14 +114,21 @@ def run_images(
 def table_of(looked: Looked) -> Table:
     """The faces of a picture, a line each."""
     table = Table(title=Text(str(looked.path)), title_justify="left", box=box.SIMPLE_HEAD, padding=(0, 1, 0, 0))
-    for heading in ("face", "valence", "arousal", "pitch", "yaw", "roll", "strongest actions"):
-        words = heading == "strongest actions"
+    told = any(face.affect.emotions for face in looked.faces)
+    for heading in ("face", "valence", "arousal", *(("emotion",) if told else ()), "pitch", "yaw", "roll", ACTIONS):
+        words = heading == ACTIONS
         table.add_column(heading, justify="left" if words else "right", no_wrap=not words)
     for number, face in enumerate(looked.faces, start=1):
         degrees = (f"{angle:+.0f}°" for angle in pitch_yaw_roll(face))
-        affect = (f"{face.affect.valence:+.2f}", f"{face.affect.arousal:+.2f}")
+        affect = (f"{face.affect.valence:+.2f}", f"{face.affect.arousal:+.2f}", *_emotion(face))
         table.add_row(str(number), *affect, *degrees, _strongest(face, looked.basis))
     return table
+
+
+def _emotion(face: AnalysedFace) -> tuple[str, ...]:
+    """The most probable emotion with its probability; nothing of a head that tells none."""
+    chances = face.affect.emotions
+    return () if chances is None else (f"{EMOTIONS[chances.index(max(chances))]} {max(chances):.2f}",)
 
 
 def pitch_yaw_roll(face: AnalysedFace) -> tuple[float, float, float]:
@@ -144,6 +153,7 @@ def _actions(face: AnalysedFace) -> dict[str, float]:
 
 def _face_json(face: AnalysedFace, basis: str) -> dict[str, object]:
     pitch, yaw, roll = pitch_yaw_roll(face)
+    chances = face.affect.emotions
     return {
         "face": face.face.track,
         "confidence": face.face.presence,
@@ -151,6 +161,7 @@ def _face_json(face: AnalysedFace, basis: str) -> dict[str, object]:
         "crop_box": list(face.crop_box),
         "valence": face.affect.valence,
         "arousal": face.affect.arousal,
+        "emotions": None if chances is None else dict(zip(EMOTIONS, chances, strict=True)),
         "degrees": {"pitch": pitch, "yaw": yaw, "roll": roll},
         "actions": _actions(face) if basis == "open" else None,
         "parameters": {name: getattr(face.params, name).tolist() for name in FLAME_LAYOUT},

@@ -4,6 +4,7 @@ import logging
 from collections.abc import Callable
 from dataclasses import dataclass
 from functools import partial
+from pathlib import Path
 
 import torch
 
@@ -14,7 +15,7 @@ from models.engines.engine import Target
 from models.errors import EngineError
 from models.face_engines import open_face_engines
 from models.face_model import FaceModel
-from models.face_reader import InTurn
+from models.face_reader import FaceReader, InTurn
 from models.heads import PrototypeHead
 from models.mediapipe_face import open_mediapipe_face
 from models.sampler import open_sampler
@@ -55,16 +56,24 @@ def load_networks(settings: RunSettings) -> Networks:
     find, target = targets(settings, device)
     log.info("loading networks")
     task = fetch("face_landmarker")
-    mediapipe = open_mediapipe_face(task)
     engines = open_face_engines(task, find)
-    face_model = mediapipe if settings.face_model == "mediapipe" else _open_encoders(settings, target)
-    head = PrototypeHead()
-    reader = InTurn(face_model, head, None if face_model.basis == head.basis else mediapipe)
+    reader = _open_reader(settings, task, target)
     return Networks(
         finder=partial(FaceFinder, engines, open_sampler(device), **settings.faces.model_dump()),
         analyser=Analyser(engines.blendshapes, reader),
         target=target,
     )
+
+
+def _open_reader(settings: RunSettings, task: Path, target: Target) -> FaceReader:
+    """One network of encoders and head where a head file is given; else a face model and the default head."""
+    if settings.affect_head is not None:
+        from models.facenet import open_facenet  # here, since timm takes seconds to import
+
+        return open_facenet(settings.face_model, settings.checkpoint, settings.affect_head, target)
+    mediapipe, head = open_mediapipe_face(task), PrototypeHead()
+    face_model = mediapipe if settings.face_model == "mediapipe" else _open_encoders(settings, target)
+    return InTurn(face_model, head, None if face_model.basis == head.basis else mediapipe)
 
 
 def _open_encoders(settings: RunSettings, target: Target) -> FaceModel:

@@ -69,8 +69,9 @@ class RunProgress:
 
 
 def describe(event: EmotionEvent) -> str:
-    """Valence and arousal in words of ten letters each."""
-    return f"face {event.track}: valence {event.valence:+.2f} arousal {event.arousal:+.2f}"
+    """Valence and arousal in words of ten letters each, and the emotion where there is one."""
+    emotion = f" {event.emotion}" if event.emotion else ""
+    return f"face {event.track}: valence {event.valence:+.2f} arousal {event.arousal:+.2f}{emotion}"
 
 
 def run_with_progress(

@@ -33,4 +33,11 @@ def _line(event: EmotionEvent) -> str:
     return (
         f"{event.source}  {event.pts_s:9.3f} s  face {event.track}  "
         f"valence {event.valence:+.3f}  arousal {event.arousal:+.3f}  confidence {event.confidence:.2f}"
+        f"{_emotion(event)}"
     )
+
+
+def _emotion(event: EmotionEvent) -> str:
+    if event.emotion is None or event.emotions is None:
+        return ""
+    return f"  {event.emotion} {event.emotions.get(event.emotion, 0):.2f}"

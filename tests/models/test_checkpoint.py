@@ -160,6 +160,36 @@ def test_what_is_not_flat_is_refused(tmp_path: Path, content: object, said: str)
     assert said in refusal(save(tmp_path / "w.pt", content))
 
 
+def test_a_trainings_file_keeps_its_tensors_under_a_name(tmp_path: Path) -> None:
+    tensors = weights()
+    training = {"iter": 3, "model_state_dict": tensors, "optimizer_state_dict": {"state": {0: {"step": 1}}}}
+    path = save(tmp_path / "w.pt", training)
+    assert list(read_tensors(path, nested="model_state_dict")) == list(tensors)
+    network = Net()
+    load_strict(network, path, prefix="encoder.", nested="model_state_dict")
+    assert torch.equal(network.linear.weight, tensors["encoder.linear.weight"])
+    assert "is not flat" in refusal(path)  # where nobody said so
+
+
+def test_a_flat_file_is_read_as_it_is_where_it_might_be_a_trainings(tmp_path: Path) -> None:
+    tensors = weights()
+    assert list(read_tensors(save(tmp_path / "w.pt", tensors), nested="model_state_dict")) == list(tensors)
+
+
+def test_names_are_left_alone_without_a_prefix_too(tmp_path: Path) -> None:
+    network = Net()
+    path = save(tmp_path / "w.pt", Net().state_dict() | {"head.weight": torch.ones(1)})
+    load_strict(network, path, ignored=("head.",))
+    with pytest.raises(CheckpointError, match=r"1 tensors unexpected \(head.weight\)"):
+        load_strict(network, path)
+
+
+@pytest.mark.parametrize(("content", "said"), [(torch.ones(1), "holds a Tensor"), ({"a": {}}, "a is a dict")])
+def test_what_is_under_the_name_must_be_flat(tmp_path: Path, content: object, said: str) -> None:
+    with pytest.raises(CheckpointError, match=said):
+        read_tensors(save(tmp_path / "w.pt", {"model_state_dict": content}), nested="model_state_dict")
+
+
 def test_read_tensors_gives_what_was_saved(tmp_path: Path) -> None:
     found = read_tensors(save(tmp_path / "w.pt", weights()))
     assert list(found) == list(weights())

@@ -1,4 +1,4 @@
-"""The command `flamestream-train evaluate default`."""
+"""The commands `flamestream-train evaluate default` and `ig3d`."""
 
 import json
 import sys
@@ -11,6 +11,7 @@ from rich.console import Console
 from rich.progress import track as progress_bar
 
 from train.evaluate.request import Part, Request
+from train.ig3d.evaluate_command import EXAMPLES, ig3d
 
 Item = TypeVar("Item")
 
@@ -21,6 +22,9 @@ app = typer.Typer(help="Tells how good a trained model is.", no_args_is_help=Tru
 @app.callback()
 def _commands() -> None:
     """Tells how good a trained model is."""
+
+
+app.command("ig3d", epilog=EXAMPLES)(ig3d)
 
 
 @app.command(

@@ -12,7 +12,7 @@ from pathlib import Path
 import numpy as np
 import torch
 
-from models import blaze_face, face_mesh
+from models import blaze_face, face_mesh, ibug
 from models.errors import AssetCorrupt
 from models.face_task import FaceNetworks, read_face_networks
 from models.geometry import Float64Array, Image, letterbox, regions_to_frame, sample_regions
@@ -32,16 +32,10 @@ MEDIAPIPE = np.array((
     80, 81, 82, 84, 87, 88, 91, 95, 146, 178, 181, 185, 191, 267, 269, 270, 291, 308, 310, 311, 312, 314, 317, 318,
     321, 324, 375, 402, 405, 409, 415,
 ))
-"""The 105 points that SMIRK uses, in its order."""
-CONTOUR = np.array((127, 234, 93, 58, 172, 136, 149, 176, 152, 400, 378, 365, 397, 288, 323, 454, 356))
-STATIC = np.array((
-    70, 63, 105, 66, 107, 336, 296, 334, 293, 300,  # brows
-    168, 197, 5, 4, 98, 97, 2, 326, 327,  # nose
-    33, 160, 158, 133, 153, 144, 362, 385, 387, 263, 373, 380,  # eyes
-    61, 39, 37, 0, 267, 269, 291, 405, 314, 17, 84, 181, 78, 81, 13, 311, 308, 402, 14, 178,  # mouth
-))
-"""The 68 points of iBUG, from the subject's right to the left, as points of MediaPipe."""
 # fmt: on
+"""The 105 points that SMIRK uses, in its order."""
+CONTOUR, STATIC = ibug.CONTOUR, ibug.STATIC
+"""The 68 points of iBUG, from the subject's right to the left, as points of MediaPipe."""
 # fmt: off
 UPPER_LIP = np.array((
     0, 11, 12, 13, 37, 38, 39, 40, 41, 42, 72, 73, 74, 80, 81, 82, 183, 184, 185, 191, 267, 268, 269, 270, 271, 272,

@@ -53,6 +53,8 @@ SINGLES = (
 )
 _COLUMN = {name: column for column, name in enumerate(BLENDSHAPE_NAMES)}
 
+LID_FOLLOWS = 0.3
+"""How much a lid closes when its eye looks all the way down."""
 NEUTRAL, WILD = 0.22, 0.15
 """Shares of faces that do nothing, and of those that do many things at once."""
 
@@ -69,13 +71,13 @@ def draw_actions(random: np.random.Generator) -> FloatArray:
             add(actions, PROTOTYPES[random.choice(list(PROTOTYPES))], _strength(random), random)
         if both or not actions.any():
             add(actions, SPEECH[random.choice(list(SPEECH))], _strength(random), random)
-        _draw_some(random, actions, int(random.integers(0, 4)))
+        draw_some(random, actions, int(random.integers(0, 4)))
     actions += np.where(random.random(len(actions)) < 0.4, np.abs(random.normal(0, 0.04, len(actions))), 0)
     actions[[_COLUMN[name] for name in BLENDSHAPE_NAMES if name.startswith("eyeLook")]] = 0
     for pair in SIDEWAYS:
         if random.random() < 0.12:
             actions[_COLUMN[pair[int(random.random() < 0.5)]]] += random.uniform(0.1, 0.8)
-    _draw_lids(random, actions, _draw_gaze(random, actions))
+    draw_lids(random, actions, draw_gaze(random, actions))
     return finished(actions)
 
 
@@ -106,7 +108,8 @@ def _strength(random: np.random.Generator) -> float:
     return float(random.beta(1.8, 1.6)) * 1.15
 
 
-def _draw_some(random: np.random.Generator, actions: np.ndarray, count: int) -> None:
+def draw_some(random: np.random.Generator, actions: np.ndarray, count: int) -> None:
+    """Adds so many single actions to actions [52], most of them weak."""
     for name in random.choice((*PAIRS, *SINGLES), count, replace=False):
         add(actions, {str(name): 1.0}, float(random.beta(1.2, 2.2)), random)
 
@@ -117,19 +120,24 @@ def _draw_wild(random: np.random.Generator, actions: np.ndarray) -> None:
     actions[_COLUMN["mouthClose"]] *= random.random() < 0.5
 
 
-def _draw_gaze(random: np.random.Generator, actions: np.ndarray) -> float:
+def draw_gaze(random: np.random.Generator, actions: np.ndarray) -> float:
     """Turns both eyes to one place; tells how far down they look, 0..1."""
     spread = 0.12 if random.random() < 0.45 else 0.42
     aside, up = np.clip(random.normal(0, (spread, 0.8 * spread)), -1, 1)
+    look_towards(actions, aside, up)
+    return float(max(-up, 0))
+
+
+def look_towards(actions: np.ndarray, aside: float, up: float) -> None:
+    """Turns the eyes of actions [52] whose gaze is 0: to the subject's left and up, -1..1."""
     leading, following = ("Left", "Right") if aside > 0 else ("Right", "Left")
     actions[_COLUMN["eyeLookOut" + leading]] = abs(aside)
     actions[_COLUMN["eyeLookIn" + following]] = abs(aside)
     for side in ("Left", "Right"):
         actions[_COLUMN[("eyeLookUp" if up > 0 else "eyeLookDown") + side]] = abs(up)
-    return float(max(-up, 0))
 
 
-def _draw_lids(random: np.random.Generator, actions: np.ndarray, down: float) -> None:
+def draw_lids(random: np.random.Generator, actions: np.ndarray, down: float) -> None:
     """Blinks: closed, half closed, one eye alone; and lids that follow the eyes down."""
     lids = [_COLUMN["eyeBlinkLeft"], _COLUMN["eyeBlinkRight"]]
     kind = random.random()
@@ -141,6 +149,6 @@ def _draw_lids(random: np.random.Generator, actions: np.ndarray, down: float) ->
         actions[random.choice(lids)] = random.uniform(0.5, 1.0)
     else:
         actions[lids] = np.maximum(actions[lids], np.abs(random.normal(0, 0.08)))
-    actions[lids] += 0.3 * down
+    actions[lids] += LID_FOLLOWS * down
     if actions[lids].max() > 0.3:  # a closing eye is not opened wide
         actions[[_COLUMN["eyeWideLeft"], _COLUMN["eyeWideRight"]]] *= 0.2

@@ -17,7 +17,7 @@ from models.head import HeadModel
 from models.spec import CROP_SIZE, FloatArray
 from train.synthetic.crop import crop_camera
 from train.synthetic.parameters import PLACES, draw_parameters
-from train.synthetic.studio import Studio
+from train.synthetic.studio import Studio, Take
 
 BLOCK = 16
 """Heads are posed so many at a time, whatever the batch: sums of another length could differ in their last bits."""
@@ -69,21 +69,31 @@ class SyntheticFaces(IterableDataset[SyntheticBatch]):
 
     def batch(self, indices: Sequence[int]) -> SyntheticBatch:
         """The faces of these numbers, 0 or more."""
-        layer, studio = self._opened()
         parameters = np.stack([draw_parameters(np.random.default_rng((self.seed, i, 0))) for i in indices])
-        images = np.empty((len(indices), self.size, self.size, 3), np.uint8)
-        points = np.empty((len(indices), 173, 3), np.float32)
-        for start in range(0, len(indices), BLOCK):
+        return self.draw(parameters, [np.random.default_rng((self.seed, i, 1)) for i in indices])
+
+    def draw(
+        self, parameters: FloatArray, chances: Sequence[np.random.Generator], takes: Sequence[Take] | None = None
+    ) -> SyntheticBatch:
+        """Faces of given parameters [B, 361], whose camera is found here; the rest is drawn by each one's `chances`.
+
+        `takes` gives their looks.
+        """
+        layer, studio = self._opened()
+        parameters = parameters.copy()
+        images = np.empty((len(parameters), self.size, self.size, 3), np.uint8)
+        points = np.empty((len(parameters), 173, 3), np.float32)
+        for start in range(0, len(parameters), BLOCK):
             block = slice(start, start + BLOCK)
             heads, turns = _posed(layer, parameters[block])
             both = torch.cat([heads.mediapipe, heads.full], dim=1).numpy()
-            for row, index in enumerate(indices[block], start):
-                random = np.random.default_rng((self.seed, index, 1))
+            for row, random in enumerate(chances[block], start):
+                take = takes[row] if takes else None
                 vertices = heads.vertices[row - start].numpy()
                 camera = crop_camera(vertices[studio.spanning], random)
                 parameters[row, PLACES["camera"]] = camera
                 points[row] = both[row - start]
-                images[row] = studio.picture(random, vertices, parameters[row], turns[row - start])
+                images[row] = studio.picture(random, vertices, parameters[row], turns[row - start], take)
         seen = project(torch.from_numpy(points), torch.from_numpy(parameters[:, PLACES["camera"]])).numpy()[..., :2]
         return SyntheticBatch(images, parameters, seen[:, :105], seen[:, 105:])
 

@@ -25,10 +25,10 @@ YAW, PITCH, ROLL = (14.0, 0.8, 60.0), (9.0, 0.85, 35.0), (7.0, 0.85, 30.0)
 def draw_parameters(random: np.random.Generator) -> FloatArray:
     """The parameters [361] of one face, in the order of FLAME_LAYOUT; the camera is zero."""
     parameters = np.zeros(COUNT, np.float32)
-    parameters[PLACES["shape"]] = _draw_shape(random)
+    parameters[PLACES["shape"]] = draw_shape(random)
     expression, eyelids, jaw = from_blendshapes(draw_actions(random)[None])
     parameters[PLACES["expression"]] = expression[0]
-    parameters[PLACES["pose"]] = axis_angle(*(_draw_angle(random, *limits) for limits in (YAW, PITCH, ROLL)))
+    parameters[PLACES["pose"]] = axis_angle(*(draw_angle(random, *limits) for limits in (YAW, PITCH, ROLL)))
     parameters[PLACES["jaw"]] = jaw[0]
     parameters[PLACES["jaw"].start + 2] = random.normal(0, JAW_ROLL)
     parameters[PLACES["eyelids"]] = eyelids[0]
@@ -52,14 +52,16 @@ def axis_angle(yaw: float, pitch: float, roll: float) -> FloatArray:
     return np.asarray(vector / 2 / np.sinc(angle / np.pi), np.float32)
 
 
-def _draw_shape(random: np.random.Generator) -> FloatArray:
+def draw_shape(random: np.random.Generator) -> FloatArray:
+    """An identity [300], in standard deviations."""
     size = FLAME_LAYOUT["shape"]
     share = np.interp(np.arange(size), [0, KEPT_AXES, size - 1], [1, 1, SMALLEST])
     width = random.choice((0.4, 1.0, 1.4), p=(0.08, 0.75, 0.17))
     return np.asarray(random.normal(size=size) * share * width, np.float32)
 
 
-def _draw_angle(random: np.random.Generator, spread: float, share: float, limit: float) -> float:
+def draw_angle(random: np.random.Generator, spread: float, share: float, limit: float) -> float:
+    """Degrees, by one of YAW, PITCH and ROLL."""
     if random.random() < share:
         return float(np.clip(random.normal(0, spread), -limit, limit))
     return float(random.uniform(-limit, limit))

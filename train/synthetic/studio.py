@@ -1,5 +1,7 @@
 """Where faces are drawn: what is made once (skins, walls, grain), and the picture of one face from its parameters."""
 
+from dataclasses import dataclass
+
 import numpy as np
 from PIL import Image
 
@@ -16,8 +18,19 @@ from train.synthetic.skins import build_bank
 from train.synthetic.solid import build_solid, posed_teeth, ride
 
 SKINS, WALLS = 16, 24
+GRAIN_STEP = 89
+"""Pixels, with no factor in common with the grain's side."""
 FRONT = -0.05
 """Metres: what of the neck's edge lies before it is seen from the front."""
+
+
+@dataclass(frozen=True, slots=True)
+class Take:
+    """A look to be drawn again. What else is drawn by chance is the same when `random` is: in a clip all but grain."""
+
+    look: Look
+    frame: int = 0
+    """Of a clip: each has its own grain."""
 
 
 class Studio:
@@ -37,10 +50,18 @@ class Studio:
         self._scalp = scalp[template[scalp, 1] > 0]
 
     def picture(
-        self, random: np.random.Generator, vertices: FloatArray, parameters: FloatArray, turns: FloatArray
+        self,
+        random: np.random.Generator,
+        vertices: FloatArray,
+        parameters: FloatArray,
+        turns: FloatArray,
+        take: Take | None = None,
     ) -> Pixels:
-        """The image [size, size, 3] of a posed head [V, 3] with parameters [361] and rotation [3, 3]."""
-        look = draw_look(random)
+        """The image [size, size, 3] of a posed head [V, 3] with parameters [361] and rotation [3, 3].
+
+        Without a `take` the look is drawn like everything else.
+        """
+        look = take.look if take else draw_look(random)
         resolution = lens.draw_resolution(random, self._size)
         view = _View(parameters[PLACES["camera"]], lens.drawn_size(resolution, self._size))
         picture = scene.draw_background(random, view.size, self._walls)
@@ -50,7 +71,8 @@ class Studio:
         scene.draw_collar(picture, view.pixels(vertices[self._collar]), view.metre, colour)
         if self._occluders:
             self._cover(random, picture, view, vertices, parameters, turns, look)
-        return lens.photograph(random, picture, resolution, self._size, self._grain)
+        grain = np.roll(self._grain, take.frame * GRAIN_STEP, axis=(0, 1)) if take and take.frame else self._grain
+        return lens.photograph(random, picture, resolution, self._size, grain)
 
     def _with_head(
         self,

@@ -1,0 +1,223 @@
+"""Judges prediction files: each model by itself, their late fusions, and the baseline that fusion has to beat."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+from train.ig3d.bootstrap import (
+    Interval,
+    Plan,
+    bootstrap,
+    bootstrap_affect,
+    bootstrap_affect_difference,
+    bootstrap_difference,
+)
+from train.ig3d.late import PUBLISHED_CLASS_WEIGHTS, PUBLISHED_WEIGHT, Rule, Tuned, fit_affine, fuse, tune_weight
+from train.ig3d.metrics import (
+    AffectAgreement,
+    Classification,
+    DoubleArray,
+    IntArray,
+    affect_agreement,
+    classification,
+)
+from train.ig3d.predictions import Predictions, apart, read_predictions, same_rows
+from train.ig3d.tables import POOLED, Beside, PaperTable, beside
+
+TWO_D, THREE_D, FEATURES, RECALIBRATED = "2D", "3D", "feature fusion", "2D recalibrated"
+ROWS_OF: Mapping[int, Mapping[str, str]] = {
+    7: {
+        "CAGE (reproduced)": TWO_D,
+        "EMOCA regressor": THREE_D,
+        "feature fusion": FEATURES,
+        **{f"late, {rule}": f"late, {rule}" for rule in ("max", "min", "mean", "weighted")},
+    },
+    8: {"Ours": "late, weighted", "CAGE": TWO_D},
+}
+"""Which of the judged goes beside which row of the tables that prediction files can fill."""
+
+
+@dataclass(frozen=True, slots=True)
+class Request:
+    """What to judge, and how."""
+
+    files: Sequence[Path]
+    """The 2D model's predictions, then the 3D model's if there are any."""
+    rules: Sequence[Rule]
+    weight: float | None = None
+    tune: tuple[Path, Path] | None = None
+    """Predictions of both models for validation pictures."""
+    published: bool = False
+    """Pooled figures digit for digit as Ig3D and CAGE compute them."""
+    midfusion: Path | None = None
+    plan: Plan | None = None
+    """None: no intervals."""
+
+
+@dataclass(frozen=True, slots=True)
+class Weight:
+    """The 2D model's share, and where it comes from."""
+
+    value: float
+    origin: str
+
+
+@dataclass(frozen=True, slots=True)
+class Judged:
+    """A predictor and its figures."""
+
+    role: str
+    predictions: Predictions
+    affect: AffectAgreement
+    classes: Classification | None
+    intervals: Mapping[str, Interval]
+    differences: Mapping[str, Interval]
+    """To the 2D model, on the same resamples."""
+
+    def to_json(self) -> dict[str, Any]:
+        """Plain JSON types."""
+        return {
+            "role": self.role,
+            "source": self.predictions.source,
+            "affect": self.affect.to_json(),
+            "classes": None if self.classes is None else self.classes.to_json(),
+            "intervals": {name: interval.to_json() for name, interval in self.intervals.items()},
+            "differences": {name: interval.to_json() for name, interval in self.differences.items()},
+        }
+
+
+@dataclass(frozen=True, slots=True)
+class Evaluation:
+    """All that was judged, the 2D model first."""
+
+    judged: Sequence[Judged]
+    weight: Weight | None
+    """None: nothing was fused."""
+    class_weight: Weight | None
+
+    def to_json(self) -> dict[str, Any]:
+        """Plain JSON types."""
+        weights = {"weight": self.weight, "class_weight": self.class_weight}
+        return {
+            "rows": len(self.judged[0].predictions),
+            "published": self.judged[0].affect.published,
+            **{name: None if w is None else {"value": w.value, "origin": w.origin} for name, w in weights.items()},
+            "judged": [judged.to_json() for judged in self.judged],
+        }
+
+    def beside(self, table: PaperTable) -> list[Beside]:
+        """The paper's cells with ours, where these files can fill any. Raises TrainingError."""
+        by_role = {judged.role: judged.affect for judged in self.judged}
+        rows = ROWS_OF.get(table.number, {})
+        return beside(table, {row: _cells(by_role[role]) for row, role in rows.items() if role in by_role})
+
+
+def evaluate(request: Request) -> Evaluation:
+    """Read the files, fuse them, judge everything. Raises TrainingError."""
+    first, *others = [read_predictions(path) for path in request.files]
+    roles = {TWO_D: first} | dict(zip([THREE_D], others, strict=False))
+    if request.midfusion is not None:
+        roles[FEATURES] = read_predictions(request.midfusion)
+    for predictions in list(roles.values())[1:]:
+        same_rows(first, predictions)
+    weight = class_weight = None
+    if others:
+        validation = _validation(request, roles)
+        weight, class_weight = _weights(request, validation, has_classes=first.probabilities is not None)
+        if validation is not None:
+            line = fit_affine(validation[0].found, validation[0].true)
+            roles[RECALIBRATED] = replace(first, source=f"{first.source}, a line of it", found=line(first.found))
+        roles |= {f"late, {rule}": fused(rule, first, others[0], weight, class_weight) for rule in request.rules}
+    judged = [_judge(role, predictions, first, request) for role, predictions in roles.items()]
+    return Evaluation(judged, weight, class_weight)
+
+
+def fused(rule: Rule, first: Predictions, second: Predictions, weight: Weight, class_weight: Weight) -> Predictions:
+    """Late fusion of two models' predictions of the same pictures. Raises TrainingError."""
+    probabilities = None
+    if first.probabilities is not None and second.probabilities is not None:
+        scores = fuse(rule, first.probabilities, second.probabilities, class_weight.value)
+        probabilities = scores / scores.sum(axis=1, keepdims=True)
+    found = fuse(rule, first.found, second.found, weight.value)
+    source = f"{first.source} and {second.source}, {rule}"
+    return replace(first, source=source, found=found, probabilities=probabilities)
+
+
+def mean_ccc(found: DoubleArray, true: DoubleArray) -> float:
+    """The mean of valence's and arousal's CCC: what weights are tuned for."""
+    return affect_agreement(found, true).mean.ccc
+
+
+def accuracy(found: DoubleArray, labels: IntArray) -> float:
+    """The share of pictures whose likeliest class [N, C] is the true one [N]."""
+    return float((found.argmax(axis=1) == labels).mean())
+
+
+def _validation(request: Request, roles: Mapping[str, Predictions]) -> tuple[Predictions, Predictions] | None:
+    """Both models' validation predictions, which share no picture with the reported ones."""
+    if request.tune is None:
+        return None
+    first, second = (read_predictions(path) for path in request.tune)
+    same_rows(first, second)
+    apart(first, roles[TWO_D])
+    apart(second, roles[THREE_D])
+    return first, second
+
+
+def _weights(
+    request: Request, validation: tuple[Predictions, Predictions] | None, *, has_classes: bool
+) -> tuple[Weight, Weight]:
+    """The shares for valence-arousal and for classes."""
+    if request.weight is not None:
+        given = Weight(request.weight, "given")
+        return given, given
+    theirs = "Ig3D's, chosen there on the pictures that it reports"
+    affect = Weight(PUBLISHED_WEIGHT, theirs)
+    classes = Weight(PUBLISHED_CLASS_WEIGHTS["affectnet emoca"], f"{theirs}, for AffectNet with EMOCA")
+    if validation is not None:
+        first, second = validation
+        affect = _tuned(tune_weight(first.found, second.found, first.true, mean_ccc), "mean CCC")
+        if first.probabilities is not None and second.probabilities is not None and first.labels is not None:
+            chances = first.probabilities, second.probabilities
+            classes = _tuned(tune_weight(*chances, first.labels, accuracy), "accuracy")
+    return affect, classes if has_classes else affect
+
+
+def _tuned(tuned: Tuned, metric: str) -> Weight:
+    return Weight(tuned.weight, f"tuned for {metric} on {tuned.rows} validation pictures")
+
+
+def _judge(role: str, predictions: Predictions, first: Predictions, request: Request) -> Judged:
+    """The figures of a predictor; differences to the 2D model's for all but itself."""
+    found, true, published = predictions.found, first.true, request.published
+    affect = affect_agreement(found, true, published=published)
+    classes, intervals, differences = _judge_classes(role, predictions, first, request.plan)
+    if request.plan is not None:
+        intervals |= bootstrap_affect(found, true, request.plan, published=published)
+        if role != TWO_D:
+            differences |= bootstrap_affect_difference(found, first.found, true, request.plan, published=published)
+    return Judged(role, predictions, affect, classes, intervals, differences)
+
+
+def _judge_classes(
+    role: str, predictions: Predictions, first: Predictions, plan: Plan | None
+) -> tuple[Classification | None, dict[str, Interval], dict[str, Interval]]:
+    """The classification figures, if the files hold classes, with the accuracy's interval and difference."""
+    chances, labels, theirs = predictions.probabilities, first.labels, first.probabilities
+    intervals: dict[str, Interval] = {}
+    differences: dict[str, Interval] = {}
+    if chances is None or labels is None:
+        return None, intervals, differences
+    if plan is not None:
+        intervals["accuracy"] = bootstrap(accuracy, chances, labels, plan)
+        if role != TWO_D and theirs is not None:
+            differences["accuracy"] = bootstrap_difference(accuracy, chances, theirs, labels, plan)
+    return classification(chances.argmax(axis=1), labels, chances.shape[1]), intervals, differences
+
+
+def _cells(affect: AffectAgreement) -> dict[str, float]:
+    """Figures by the columns of the paper's tables."""
+    parts = {"valence": affect.valence, "arousal": affect.arousal}
+    split = {f"{name} {part}": getattr(told, name) for part, told in parts.items() for name in ("rmse", "ccc")}
+    return {name: getattr(affect.pooled, name) for name in POOLED} | split
