@@ -51,7 +51,9 @@ def train(
         str, typer.Option("--backbone", help="small, ddamfn, maxvit or efficientnet; not for 3d.")
     ] = "small",
     features: FeaturesFile = None,
-    recipe: Annotated[str, typer.Option("--recipe", help="How: small, or one of Ig3D's, such as va-3d.")] = "small",
+    recipe: Annotated[
+        str | None, typer.Option("--recipe", help="One of Ig3D's, such as va-3d. \\[small-2d or small-3d]")
+    ] = None,
     data_set: Set = "affectnet",
     classes: Annotated[int, typer.Option("--classes", help="8, or 7 without contempt.")] = 8,
     validation: Validation = 0.15,
@@ -73,7 +75,9 @@ def train(
     from train.ig3d.recipes import recipe as recipe_of
     from train.ig3d.sets import open_features, open_set, samples_of, train_and_validation
 
-    chosen = recipe_of(recipe, epochs=epochs, batch=batch, published=published)
+    chosen = recipe_of(
+        recipe or ("small-3d" if kind == "3d" else "small-2d"), epochs=epochs, batch=batch, published=published
+    )
     vectors = open_features(features) if kind != "2d" else None
     design = _design(kind, backbone, classes, vectors)
     labelled, held = train_and_validation(open_set(data, data_set, "train", classes), validation, seed)
@@ -117,11 +121,14 @@ def fuse(
     out: Annotated[Path, typer.Option("--out", help="The head file to write, .safetensors.")],
     features: FeaturesFile = None,
     data_set: Set = "affectnet",
+    split: Annotated[
+        str, typer.Option("--split", help="To weigh on: all of val where another is reported; else train's held share.")
+    ] = "train",
     validation: Validation = 0.15,
     seed: Seed = 0,
     as_json: AsJson = False,
 ) -> None:
-    """Fuse a 2D and a 3D head late, weighed on the people that both were kept from: give both's --seed.
+    """Fuse a 2D and a 3D head late, weighed on people that both were kept from: of train, with the --seed of both.
 
     The file runs as it is: `flamestream run clip.mp4 --face-model smirk-open --affect-head late.safetensors`.
     """
@@ -132,8 +139,9 @@ def fuse(
     first, second = read_head(picture), read_head(face)
     design = late_design(first.design, second.design)
     vectors = open_features(features, design)
-    whole = open_set(data, data_set, "train", len(design.labels))
-    _, held = train_and_validation(whole, validation, seed)
+    held = open_set(data, data_set, split, len(design.labels))
+    if split == "train":
+        _, held = train_and_validation(held, validation, seed)
     with console.status("asking both networks"):
         combined = combine(first, second, samples_of(held, vectors, design))
     write_head(combined.network, out)

@@ -71,7 +71,8 @@ class Training:
             )
         classes = len(network.design.labels)
         self._classes = classes
-        if not bool(network.mean.any()):  # else a head of the stage before, whose scale is kept
+        if network.design.representation is not None and not bool(network.mean.any()):
+            # Else it is a head of the stage before, whose scale is kept.
             network.standardise(torch.from_numpy(train.vectors))
         weights = class_weights(train.labelled.emotion, classes) if recipe.weighted else None
         self._weights = None if weights is None else torch.from_numpy(weights)

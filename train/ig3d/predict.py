@@ -68,8 +68,12 @@ def predictions_of(
     emotion = labelled.emotion[kept]
     labels = emotion if (emotion >= 0).all() else None
     extra = {"image": [labelled.ids[row] for row in kept]}
-    if np.isfinite(labelled.time_s[kept]).all():
-        extra |= {"clip": [labelled.group[row] for row in kept], "time_s": [repr(labelled.time_s[row]) for row in kept]}
+    times = labelled.time_s[kept].tolist()
+    filmed = np.isfinite(times).tolist()
+    if any(filmed):
+        # A still is of no clip: blank, so that whoever smooths clips leaves it out.
+        extra["clip"] = [labelled.group[row] if moves else "" for row, moves in zip(kept, filmed, strict=True)]
+        extra["time_s"] = [repr(time_s) if moves else "" for time_s, moves in zip(times, filmed, strict=True)]
     return Predictions(
         source, said[kept, :2], labelled.affect[kept].astype(np.float64), labels, said[kept, 2 : 2 + classes], extra
     )

@@ -69,7 +69,8 @@ RECIPES: dict[str, Recipe] = {
     "va-fusion-combined": Recipe("equation 2", 64, 20, "smallest", *_QUICK, cycle=234, weighted=True),
     "va-fusion": Recipe("equation 3", 64, 20, "smallest", *_QUICK, cycle=234),
     # Ours, for small sets and two cores: classes and valence-arousal together.
-    "small": Recipe("equation 1", 32, 14, "drawn", 2e-3, 2e-5, "cosine", weight_decay=0.02),
+    "small-2d": Recipe("equation 1", 32, 14, "drawn", 2e-3, 2e-5, "cosine", weight_decay=0.02),
+    "small-3d": Recipe("equation 1", 32, 10, "drawn", 4e-4, 1e-5, "cosine", weight_decay=0.05, mask=0.1),
 }
 """By name. Learning rates of the cyclic ones rise from the lowest to the highest and fall again."""
 

@@ -6,6 +6,7 @@ from dataclasses import dataclass
 import numpy as np
 import numpy.typing as npt
 import torch
+from PIL import Image as Pictures
 from torch import Tensor
 from torch.nn import functional as F
 from torch.utils.data import DataLoader, Dataset
@@ -85,10 +86,8 @@ def sized(rgb: npt.NDArray[np.uint8]) -> npt.NDArray[np.uint8]:
     """A picture [H, W, 3] at the crops' size, 224: AffectNet's already are, RAF-DB's and small synthetic ones grow."""
     if rgb.shape[:2] == (CROP_SIZE, CROP_SIZE):
         return rgb
-    pixels = torch.from_numpy(rgb).permute(2, 0, 1)[None].float()
-    size = (CROP_SIZE, CROP_SIZE)
-    resized = F.interpolate(pixels, size, mode="bilinear", antialias=True, align_corners=False)
-    return np.ascontiguousarray(resized[0].permute(1, 2, 0).round().clamp(0, 255).to(torch.uint8).numpy())
+    resized = Pictures.fromarray(rgb).resize((CROP_SIZE, CROP_SIZE), Pictures.Resampling.BILINEAR)
+    return np.array(resized)
 
 
 def varied(pictures: Tensor, random: torch.Generator) -> Tensor:

@@ -1,0 +1,159 @@
+"""Smoothing of valence and arousal: which filter, how long a time constant, and what that gains.
+
+python -m benchmarks.smoothing TUNE.csv REPORT.csv                 settings from the first file, figures of the second
+python -m benchmarks.smoothing TUNE.csv REPORT.csv --out x.json    keep the figures
+"""
+
+import argparse
+import hashlib
+import json
+import sys
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from rich.console import Console
+from rich.table import Table
+
+from benchmarks.figures import progress, write_json
+from benchmarks.machine import describe_machine
+from benchmarks.smoothing_clips import Clips, jitter, lag_s, read_clips, refuse_shared
+from benchmarks.smoothing_filters import RAW, SHIPPED, Candidate, at_edge, candidates
+from train.errors import TrainingError
+from train.ig3d.bootstrap import Interval, Plan, bootstrap_affect, bootstrap_affect_difference
+from train.ig3d.metrics import affect_agreement
+
+FIGURES = ("valence ccc", "arousal ccc", "mean ccc")
+FULL_REPEATS, QUICK_REPEATS = 2000, 200
+
+console = Console(stderr=True)
+
+
+def main() -> None:
+    """Choose, measure, print a table, and write JSON when asked to."""
+    arguments = _arguments()
+    try:
+        tune, report = read_clips(arguments.tune), read_clips(arguments.report)
+        refuse_shared(tune, report)
+        result = compare(tune, report, Plan(arguments.repeats, arguments.seed), quick=arguments.quick)
+    except TrainingError as error:
+        sys.exit(f"benchmark invalid: {error}")
+    result["tune"], result["report"] = describe(arguments.tune, tune), describe(arguments.report, report)
+    console.print(table_of(result))
+    if arguments.out is not None:
+        write_json(arguments.out, result)
+    if arguments.json:
+        sys.stdout.write(json.dumps(result) + "\n")
+
+
+# Measuring
+
+
+def compare(tune: Clips, report: Clips, plan: Plan, *, quick: bool = False) -> dict[str, Any]:
+    """Every filter with the settings that were best on `tune`, measured on `report`; JSON types."""
+    plan = Plan(plan.repeats, plan.seed, plan.confidence, report.groups)
+    chosen: dict[str, Candidate] = {}
+    tried: dict[str, list[dict[str, Any]]] = {}
+    edges: dict[str, list[str]] = {}
+    for name, all_tried in candidates(quick=quick).items():
+        progress(f"smoothing: {name}, {len(all_tried)} tried")
+        scores = [affect_agreement(tune.smoothed(one.smooth), tune.true).mean.ccc for one in all_tried]
+        chosen[name] = all_tried[int(np.argmax(scores))]
+        edges[name] = at_edge(chosen[name], all_tried)
+        tried[name] = [{**one.settings, "ccc": round(s, 5)} for one, s in zip(all_tried, scores, strict=True)]
+    smoothed = {name: report.smoothed(one.smooth) for name, one in chosen.items()}
+    filters = []
+    for name, one in chosen.items():
+        found = smoothed[name]
+        filters.append(
+            {
+                "filter": name,
+                "settings": dict(one.settings),
+                "at_the_edge_of_what_was_tried": edges[name],
+                "looks_ahead_s": one.ahead_s,
+                "ccc": _told(bootstrap_affect(found, report.true, plan)),
+                "ccc_minus_raw": _told(bootstrap_affect_difference(found, smoothed[RAW], report.true, plan)),
+                "ccc_minus_shipped": _told(bootstrap_affect_difference(found, smoothed[SHIPPED], report.true, plan)),
+                "lag_s": lag_s(report, found),
+                "jitter": round(jitter(report, found), 5),
+                "tried_on_tune": tried[name],
+            }
+        )
+    return {
+        "benchmark": "smoothing",
+        "chosen_by": "mean CCC of valence and arousal over all frames of the tuning clips",
+        "bootstrap": {"over": "clips", "repeats": plan.repeats, "seed": plan.seed, "confidence": plan.confidence},
+        "true_jitter": round(jitter(report, report.true), 5),
+        "filters": filters,
+        "machine": describe_machine(),
+    }
+
+
+def _told(intervals: dict[str, Interval]) -> dict[str, dict[str, float]]:
+    named = {name.split()[0]: intervals[name] for name in FIGURES}
+    return {
+        name: {edge: round(getattr(one, edge), 5) for edge in ("value", "low", "high")} for name, one in named.items()
+    }
+
+
+# Telling
+
+
+def describe(path: Path, clips: Clips) -> dict[str, Any]:
+    """What a file holds, and its hash."""
+    return {
+        "file": path.name,
+        "sha256": hashlib.sha256(path.read_bytes()).hexdigest(),
+        "clips": len(clips.names),
+        "frames": len(clips.times_s),
+        "stills_left_out": clips.stills,
+    }
+
+
+def table_of(result: dict[str, Any]) -> Table:
+    """The figures for people: CCC is the mean of valence's and arousal's."""
+    tune, report, bootstrap = result["tune"], result["report"], result["bootstrap"]
+    table = Table("filter", "settings", title=f"smoothing: {report['frames']} frames of {report['clips']} clips")
+    for column in ("CCC", "less raw", "less shipped", "lag, s", "jitter"):
+        table.add_column(column, justify="right")
+    table.caption = (
+        f"Settings of the best mean CCC on {tune['clips']} other clips (!: at the edge of what was tried). "
+        f"{bootstrap['confidence']:.0%} intervals of {bootstrap['repeats']} resamples of clips. "
+        f"The truth's jitter is {result['true_jitter']:.4f}."
+    )
+    for row in result["filters"]:
+        edges = row["at_the_edge_of_what_was_tried"]
+        settings = [f"{name} {value:g}{'!' * (name in edges)}" for name, value in row["settings"].items()]
+        ahead = f"\nlooks {row['looks_ahead_s']:g} s ahead" if row["looks_ahead_s"] else ""
+        ours = (_cell(row["ccc"]["mean"], ""), *(_cell(row[f"ccc_minus_{of}"]["mean"], "+") for of in _OTHERS))
+        table.add_row(
+            f"{row['filter']}{ahead}", "\n".join(settings), *ours, f"{row['lag_s']:g}", f"{row['jitter']:.4f}"
+        )
+    return table
+
+
+_OTHERS = ("raw", "shipped")
+
+
+def _cell(one: dict[str, float], sign: str) -> str:
+    return f"{one['value']:{sign}.4f}\n{one['low']:{sign}.4f}..{one['high']:{sign}.4f}"
+
+
+def _arguments() -> argparse.Namespace:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("tune", type=Path, metavar="TUNE.csv", help="predictions that settings are chosen on")
+    parser.add_argument(
+        "report", type=Path, metavar="REPORT.csv", help="predictions of other clips, which are reported"
+    )
+    parser.add_argument("--repeats", type=int, help=f"of the intervals [{FULL_REPEATS}; --quick: {QUICK_REPEATS}]")
+    parser.add_argument("--seed", type=int, default=0, help="of the resamples")
+    parser.add_argument("--quick", action="store_true", help="a third of the settings")
+    parser.add_argument("--json", action="store_true", help="print the figures as JSON, too")
+    parser.add_argument("--out", type=Path, help="write the figures as JSON to this file")
+    arguments = parser.parse_args()
+    arguments.repeats = arguments.repeats or (QUICK_REPEATS if arguments.quick else FULL_REPEATS)
+    return arguments
+
+
+if __name__ == "__main__":
+    main()
