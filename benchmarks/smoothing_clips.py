@@ -112,13 +112,23 @@ def _correlation(clips: Clips, found: DoubleArray, lag: float) -> float:
         if inside.sum() < 2:
             continue
         a = found[rows][inside]
-        b = np.stack([np.interp(before[inside], times_s, true) for true in clips.true[rows].T], axis=1)
+        b = _before(times_s, clips.true[rows], lag)[inside]
         a, b = a - a.mean(axis=0), b - b.mean(axis=0)
         sums += np.stack([(a * b).sum(axis=0), (a * a).sum(axis=0), (b * b).sum(axis=0)])
     moves = (sums[1] > STILL) & (sums[2] > STILL)
     return float(np.mean(np.where(moves, sums[0] / np.sqrt(np.where(moves, sums[1] * sums[2], 1)), 0)))
 
 
+def late_truth(clips: Clips, delay_s: float) -> DoubleArray:
+    """The truth [N, 2] as annotators write it down who are `delay_s` late; a clip's first value holds until then."""
+    return np.concatenate([_before(clips.times_s[rows], clips.true[rows], delay_s) for rows in clips.frames])
+
+
 def jitter(clips: Clips, values: DoubleArray) -> float:
     """Spread of the differences from frame to frame of values [N, 2]: the mean of both dimensions."""
     return float(np.concatenate([np.diff(values[rows], axis=0) for rows in clips.frames]).std(axis=0).mean())
+
+
+def _before(times_s: DoubleArray, values: DoubleArray, delay_s: float) -> DoubleArray:
+    """What values [T, 2] were `delay_s` before each time [T], in between frames on a straight line."""
+    return np.stack([np.interp(times_s - delay_s, times_s, column) for column in values.T], axis=1)

@@ -17,7 +17,7 @@ DoubleArray = npt.NDArray[np.float64]
 Smooth = Callable[[DoubleArray, DoubleArray], DoubleArray]
 """Times [T] and values [T, 2] to smoothed values [T, 2]."""
 
-RAW, SHIPPED = "raw", "EMA as shipped"
+RAW, SHIPPED, EMA = "raw", "EMA as shipped", "EMA"
 DEFAULTS = SmoothingSettings()
 
 TIME_CONSTANTS_S = (0.02, 0.05, 0.1, 0.15, 0.2, 0.3, 0.4, 0.5, 0.6, 0.8, 1.0, 1.3, 1.6, 2.0, 2.5, 3.0)
@@ -49,7 +49,7 @@ def candidates(*, quick: bool = False) -> dict[str, list[Candidate]]:
     tried = [
         Candidate(RAW, lambda _, values: values),
         Candidate(SHIPPED, time_constant(DEFAULTS.affect_s), {"time_constant_s": DEFAULTS.affect_s}),
-        *(Candidate("EMA", time_constant(tau), {"time_constant_s": tau}) for tau in TIME_CONSTANTS_S[::step]),
+        *(Candidate(EMA, time_constant(tau), {"time_constant_s": tau}) for tau in TIME_CONSTANTS_S[::step]),
         *(
             Candidate("One-Euro", one_euro(cutoff, gain), {"cutoff_hz": cutoff, "speed_gain": gain})
             for cutoff, gain in itertools.product(CUTOFFS_HZ[::step], SPEED_GAINS[::step])

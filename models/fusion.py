@@ -151,7 +151,8 @@ def fuse(rule: Rule, first: Tensor, second: Tensor, share: float = PUBLISHED_SHA
         case "mean":
             return (first + second) / 2
         case "weighted":
-            return share * first + (1 - share) * second
+            # 1 - 0.8 is not 0.2 in binary: rounded, the shares are the decimals that were meant.
+            return share * first + round(1 - share, 12) * second
 
 
 def fuse_classes(

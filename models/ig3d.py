@@ -9,7 +9,7 @@ A head file is a .safetensors with the design as JSON beside the tensors; nothin
 """
 
 import json
-from dataclasses import asdict, dataclass, replace
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any, Literal
 
@@ -26,7 +26,7 @@ from models.emotieff import Emotieff
 from models.emotion import EMOTIONS
 from models.errors import CheckpointError
 from models.face_mlp import FaceMlp
-from models.fusion import DdamfnFusion, FusionHead, IntermediateFusion, MaxVitFusion
+from models.fusion import DdamfnFusion, FusionHead, IntermediateFusion, MaxVitFusion, fuse, fuse_classes
 from models.heads import CIRCUMPLEX
 from models.picture_network import PictureNetwork
 from models.representation import REPRESENTATIONS, Name
@@ -110,18 +110,20 @@ class Ig3dNetwork(nn.Module):
     def forward(self, crops: Tensor, vectors: Tensor) -> Tensor:
         """Numbers [B, 10] of B faces: valence and arousal, -1..1, then a probability for each of EMOTIONS."""
         said, shares = self.branches(crops, vectors), self.design.shares
-        temperatures = shares.temperatures if len(said) == 2 else (1.0,)
         affects = [branch.affect for branch in said if branch.affect is not None]
-        # Probabilities are fused, not logits: whichever network's logits are larger would have the say.
-        chances = [
-            (branch.logits / temperature).softmax(dim=1)
-            for branch, temperature in zip(said, temperatures, strict=True)
-            if branch.logits is not None
-        ]
-        chance = _weighed(chances, shares.emotions)
+        logits = [branch.logits for branch in said if branch.logits is not None]
+        chance, affect = logits[0].softmax(dim=1), affects[0] if affects else None
+        if len(logits) == 2:
+            # Probabilities are fused, not logits: whichever network's logits are larger would have the say.
+            first, second = logits
+            chance = fuse_classes(
+                "weighted", first, second, shares.emotions, of="probabilities", temperatures=shares.temperatures
+            )
+        if len(affects) == 2:
+            affect = fuse("weighted", affects[0], affects[1], shares.affect)
         chance = torch.nn.functional.pad(chance, (0, len(EMOTIONS) - chance.shape[1]))
         # DDAMFN tells emotions only: where people place them says the rest.
-        affect = _weighed(affects, shares.affect) if affects else chance @ self.places
+        affect = chance @ self.places if affect is None else affect
         return torch.cat([affect.clamp(-1, 1), chance], dim=1)
 
     @torch.no_grad()
@@ -189,12 +191,6 @@ def read_head(path: Path) -> Ig3dNetwork:
     return network.eval()
 
 
-def with_shares(network: Ig3dNetwork, shares: Shares) -> Ig3dNetwork:
-    """The same network, its branches weighed anew."""
-    network.design = replace(network.design, shares=shares)
-    return network
-
-
 def _design(about: dict[str, Any]) -> Design:
     """Raises LookupError, TypeError or ValueError for what is none."""
     about = dict(about)
@@ -209,8 +205,3 @@ def _design(about: dict[str, Any]) -> Design:
 def _state(network: Ig3dNetwork) -> dict[str, Tensor]:
     """Each tensor once: in an intermediate fusion the picture network is a part of the fusion too."""
     return {name: tensor for name, tensor in network.state_dict().items() if not name.startswith("fusion.backbone.")}
-
-
-def _weighed(parts: list[Tensor], share: float) -> Tensor:
-    """The first of one or two parts [B, K] by its share, the second by the rest."""
-    return parts[0] if len(parts) == 1 else share * parts[0] + (1 - share) * parts[1]

@@ -94,9 +94,7 @@ class RunSettings(BaseModel):
         if self.face_model == "mediapipe" and self.checkpoint is not None:
             raise ValueError("--checkpoint is for --face-model smirk or smirk-open, not mediapipe")
         if self.face_model == "mediapipe" and self.affect_head is not None:
-            raise ValueError(
-                "--affect-head is for --face-model smirk-open or smirk: it reads their parameters"
-            )
+            raise ValueError("--affect-head is for --face-model smirk-open or smirk: it reads their parameters")
         return self
 
 

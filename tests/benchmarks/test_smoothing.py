@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 
 from benchmarks import smoothing, smoothing_filters
-from benchmarks.smoothing_clips import jitter, lag_s, read_clips, refuse_shared
+from benchmarks.smoothing_clips import jitter, lag_s, late_truth, read_clips, refuse_shared
 from benchmarks.smoothing_filters import (
     RAW,
     SHIPPED,
@@ -120,6 +120,8 @@ def test_lag_and_jitter_are_those_that_were_put_in(tmp_path: Path) -> None:
     clips = read_clips(write(tmp_path / "late.csv", delay_frames=10, noise=0))
     assert lag_s(clips, clips.found) == 0.4
     assert lag_s(clips, clips.true) == 0
+    assert np.allclose(late_truth(clips, 0.4)[10:FRAMES], clips.true[: FRAMES - 10])
+    assert np.allclose(late_truth(clips, 0.4)[FRAMES : FRAMES + 10], clips.true[FRAMES])
     still = read_clips(write(tmp_path / "still.csv", noise=0.1))
     added = still.found - still.true
     assert jitter(still, still.true + added) > 0.1 > jitter(still, still.true)
@@ -150,6 +152,8 @@ def test_the_best_known_settings_are_picked_and_measured_on_other_clips(
     assert rows["ahead"]["ccc"]["mean"]["value"] > rows["EMA"]["ccc"]["mean"]["value"]
     assert rows["ahead"]["looks_ahead_s"] == 0.4
     assert abs(rows["ahead"]["lag_s"]) <= 1 / RATE < 0.1 < rows["EMA"]["lag_s"]
+    late = {row["delay_s"]: row["settings"]["tau_s"] for row in result["late_labels"]}
+    assert (late[0], late[0.4]) == (0.3, 0.3)
     assert rows["EMA"]["jitter"] == round(jitter(report, report.smoothed(right)), 5)
 
 

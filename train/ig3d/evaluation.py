@@ -5,6 +5,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
+from models.fusion import Rule
 from train.ig3d.bootstrap import (
     Interval,
     Plan,
@@ -13,7 +14,7 @@ from train.ig3d.bootstrap import (
     bootstrap_affect_difference,
     bootstrap_difference,
 )
-from train.ig3d.late import PUBLISHED_CLASS_WEIGHTS, PUBLISHED_WEIGHT, Rule, Tuned, fit_affine, fuse, tune_weight
+from train.ig3d.late import PUBLISHED_CLASS_WEIGHTS, PUBLISHED_WEIGHT, Tuned, fit_affine, fuse, tune_weight
 from train.ig3d.metrics import (
     AffectAgreement,
     Classification,

@@ -11,11 +11,13 @@ from typing import Any, Literal, get_args
 
 import numpy as np
 import numpy.typing as npt
+import torch
 
+from models.fusion import Rule
+from models.fusion import fuse as fuse_tensors
 from train.errors import TrainingError
 from train.ig3d.metrics import DoubleArray, IntArray, checked
 
-Rule = Literal["max", "min", "mean", "weighted"]
 RULES: tuple[Rule, ...] = get_args(Rule)
 Metric = Callable[[DoubleArray, Any], float]
 """A figure of predictions and truth; more is better."""
@@ -73,16 +75,8 @@ def fuse(rule: Rule, first: npt.ArrayLike, second: npt.ArrayLike, weight: float 
     b = checked(second, "the second predictions", a.shape)
     if not 0 <= weight <= 1:
         raise TrainingError(f"a weight of {weight}, expected 0..1: the first model's share")
-    match rule:
-        case "max":
-            return np.maximum(a, b)
-        case "min":
-            return np.minimum(a, b)
-        case "mean":
-            return (a + b) / 2
-        case "weighted":
-            # 1 - 0.8 is not 0.2 in binary: rounded, the shares are the decimals that were meant.
-            return weight * a + round(1 - weight, 12) * b
+    fused: DoubleArray = fuse_tensors(rule, torch.from_numpy(a), torch.from_numpy(b), weight).numpy()
+    return fused
 
 
 def softmax(logits: npt.ArrayLike, temperature: float = 1.0) -> DoubleArray:

@@ -3,13 +3,13 @@
 import numpy as np
 import pytest
 
+from models.fusion import Rule
 from tests.train.ig3d.affect_rows import models, said, truth
 from train.errors import TrainingError
 from train.ig3d.evaluation import mean_ccc
 from train.ig3d.late import (
     GRID,
     RULES,
-    Rule,
     fit_affine,
     fit_temperature,
     fuse,

@@ -10,8 +10,9 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from models.fusion import Rule
 from train.ig3d.evaluation import Request, evaluate
-from train.ig3d.late import RULES, Rule, fuse
+from train.ig3d.late import RULES, fuse
 from train.ig3d.predictions import Predictions, read_predictions, same_rows
 from train.ig3d.tables import paper_table
 
