@@ -99,7 +99,8 @@ def lag_s(clips: Clips, found: DoubleArray) -> float:
     step_s = float(np.median(np.concatenate([np.diff(clips.times_s[rows]) for rows in clips.frames])))
     frames = int(LONGEST_LAG_S / step_s)
     lags = sorted(range(-frames, frames + 1), key=abs)  # of equals, the least
-    return round(max((lag * step_s for lag in lags), key=lambda lag: _correlation(clips, found, lag)), 4)
+    correlations = [_correlation(clips, found, lag * step_s) for lag in lags]
+    return round(lags[int(np.argmax(correlations))] * step_s, 4)
 
 
 def _correlation(clips: Clips, found: DoubleArray, lag: float) -> float:

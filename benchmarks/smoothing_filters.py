@@ -152,7 +152,7 @@ def kalman_velocity(ratio_per_s3: float) -> Smooth:
             state = state + gain * (measured - state[0])
             spread = spread - gain @ spread[:1]
             found.append(state[0])
-        return np.clip(np.array(found), -1, 1)
+        return np.asarray(np.clip(np.array(found), -1, 1), np.float64)
 
     return smooth
 
@@ -169,6 +169,6 @@ def centred_window(half_width_s: float) -> Smooth:
         first = np.searchsorted(times_s, times_s - reach, side="left")
         after = np.searchsorted(times_s, times_s + reach, side="right")
         sums = np.concatenate([np.zeros((1, values.shape[1])), np.cumsum(values, axis=0)])
-        return np.asarray((sums[after] - sums[first]) / (after - first)[:, None])
+        return np.asarray((sums[after] - sums[first]) / (after - first)[:, None], np.float64)
 
     return smooth

@@ -101,11 +101,14 @@ class Ig3dNetwork(nn.Module):
 
         Logits [B, C] are in the order of the design's labels.
         """
+        if self.design.representation is None:
+            assert self.picture is not None
+            return [self.picture(crops)]
         standard = (vectors - self.mean) / self.deviation
         if self.fusion is not None:
             return [self.fusion(crops, standard)]
-        said = [] if self.picture is None else [self.picture(crops)]
-        return said if self.face is None else [*said, self.face(standard)]
+        assert self.face is not None
+        return [self.face(standard)] if self.picture is None else [self.picture(crops), self.face(standard)]
 
     def forward(self, crops: Tensor, vectors: Tensor) -> Tensor:
         """Numbers [B, 10] of B faces: valence and arousal, -1..1, then a probability for each of EMOTIONS."""

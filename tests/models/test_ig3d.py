@@ -71,7 +71,8 @@ def test_ddamfn_alone_places_its_emotions_on_the_circumplex() -> None:
 @torch.inference_mode()
 def test_a_head_file_gives_back_the_network(kind: str, tmp_path: Path) -> None:
     written = network(kind)
-    written.standardise(torch.randn(50, written.mean.shape[0]))
+    if written.design.representation is not None:
+        written.standardise(torch.randn(50, written.mean.shape[0]))
     write_head(written, tmp_path / "head.safetensors")
     read = read_head(tmp_path / "head.safetensors")
     assert read.design == written.design

@@ -23,7 +23,7 @@ class Stage:
 class Recipe:
     """A whole training."""
 
-    stages: tuple[Stage, ...] = (Stage(112, 4200, 2e-3, 1e-5),)
+    stages: tuple[Stage, ...] = (Stage(112, 5500, 2e-3, 1e-5),)
     batch: int = 64
     warm_up: int = 100
     """Steps of the first stage over which the rate rises from zero."""
