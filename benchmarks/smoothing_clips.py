@@ -64,6 +64,8 @@ def read_clips(path: Path) -> Clips:
         before.append(row)
     if len(rows) < 2:
         raise TrainingError(f"{path}: {len(rows)} clips, expected at least 2: intervals are drawn over clips")
+    if said.found is None or said.true is None:
+        raise TrainingError(f"{path}: no valence and arousal, expected what there is to smooth")
     chosen = np.concatenate([np.array(own) for own in rows.values()])
     ends = np.cumsum([len(own) for own in rows.values()])
     places = tuple(np.split(np.arange(len(chosen)), ends[:-1]))

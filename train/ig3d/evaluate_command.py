@@ -59,8 +59,11 @@ def ig3d(
         bool, typer.Option("--published", help="Digit for digit as Ig3D: its ddof in the CCC, its share 0.6.")
     ] = False,
     table: Annotated[
-        int | None, typer.Option("--table", min=2, max=8, help="The paper's table; 7 and 8 with ours beside it.")
+        int | None, typer.Option("--table", min=2, max=8, help="The paper's table, with ours beside it.")
     ] = None,
+    vectors: Annotated[
+        str, typer.Option("--vectors", help="Of the 3D model: emoca- or smirk-, short or full; for tables 2 to 5.")
+    ] = "smirk-full",
     midfusion: Annotated[
         Path | None, typer.Option("--midfusion", help="Predictions of a feature fusion, to be judged with the others.")
     ] = None,
@@ -76,22 +79,24 @@ def ig3d(
     _refuse_combinations(given, weight, tune, published, table, midfusion, out)
     from train.ig3d.bootstrap import Plan
     from train.ig3d.evaluate_report import show, show_paper, write
-    from train.ig3d.evaluation import ROWS_OF, Request, evaluate
+    from train.ig3d.evaluation import VECTORS, Request, evaluate
     from train.ig3d.late import RULES
     from train.ig3d.tables import paper_table
 
+    if vectors not in VECTORS:
+        raise typer.BadParameter(f"--vectors {vectors}, expected one of {', '.join(VECTORS)}")
     paper = None if table is None else paper_table(table)
     report: dict[str, Any] = {}
     evaluation = cells = None
     if given:
         # Beside the paper's figures, ours are computed as the paper's.
-        as_theirs = published or table in ROWS_OF
+        as_theirs = published or table in (7, 8)
         plan = Plan(repeats, seed) if repeats else None
         rules = [rule for rule in RULES if not fusion or rule in fusion]
         evaluation = evaluate(Request(given, rules, weight, tune, as_theirs, midfusion, plan))
         report = evaluation.to_json()
     if paper is not None:
-        cells = evaluation.beside(paper) if evaluation is not None and table in ROWS_OF else None
+        cells = None if evaluation is None else evaluation.beside(paper, vectors)
         report["table"] = {"paper": paper.to_json(), "beside": [cell.to_json() for cell in cells or ()]}
     if evaluation is not None and out is not None:
         write(out, evaluation, report)

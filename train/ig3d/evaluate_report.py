@@ -13,7 +13,7 @@ from rich.text import Text
 from models.emotion import EMOTIONS
 from train.errors import TrainingError
 from train.ig3d.bootstrap import Interval
-from train.ig3d.evaluation import ROWS_OF, Evaluation, Judged
+from train.ig3d.evaluation import Evaluation, Judged
 from train.ig3d.metrics import AffectAgreement, Agreement
 from train.ig3d.predictions import write_predictions
 from train.ig3d.tables import FILES, Beside, PaperTable
@@ -25,8 +25,10 @@ TOLD = ("valence ccc", "arousal ccc", "mean ccc", "pooled ccc", "pooled mse", "a
 
 def show(console: Console, evaluation: Evaluation) -> None:
     """Print the figures: each dimension's first, then the pooled ones with what inflates them."""
-    console.print(_per_dimension(evaluation))
-    console.print(_pooled(evaluation))
+    affects = {judged.role: judged.affect for judged in evaluation.judged if judged.affect is not None}
+    if affects:
+        console.print(_per_dimension(affects))
+        console.print(_pooled(affects))
     if any(judged.classes for judged in evaluation.judged):
         console.print(_classes(evaluation))
     if any(judged.intervals for judged in evaluation.judged):
@@ -36,7 +38,8 @@ def show(console: Console, evaluation: Evaluation) -> None:
             told = f"{judged.role}: {judged.predictions.source}"
             console.print(told, style="dim", highlight=False, markup=False, soft_wrap=True)
     for what, weight in (("valence-arousal", evaluation.weight), ("classes", evaluation.class_weight)):
-        if weight is not None and (what != "classes" or any(judged.classes for judged in evaluation.judged)):
+        there = affects if what != "classes" else any(judged.classes for judged in evaluation.judged)
+        if weight is not None and there:
             told = f"2D's weight for {what}: {weight.value:g}, {weight.origin}"
             console.print(told, highlight=False, markup=False, soft_wrap=True)
 
@@ -56,7 +59,7 @@ def show_paper(console: Console, table: PaperTable, cells: Sequence[Beside] | No
         lines.append("each cell: the paper's, ours, ours minus the paper's")
     else:
         lines.append(f"to compute ours: {table.needs}")
-    if table.number in ROWS_OF:
+    if table.number in (7, 8):
         lines.append(FILES)
     if any(row.cells.get(column) is None for row in table.rows for column in table.columns):
         lines.append("–: not known here")
@@ -77,7 +80,9 @@ def write(out: Path, evaluation: Evaluation, report: Mapping[str, Any]) -> None:
         name = judged.role.replace(", ", "_").replace(" ", "_").lower()
         if name.startswith("late_"):
             write_predictions(out / f"{name}.csv", judged.predictions)
-        plot_affect(judged.predictions.found, judged.predictions.true, judged.role, out / f"affect_{name}.png")
+        found, true = judged.predictions.found, judged.predictions.true
+        if found is not None and true is not None:
+            plot_affect(found, true, judged.role, out / f"affect_{name}.png")
         if judged.classes is not None:
             confusion = judged.classes.confusion
             plot_confusion(confusion, EMOTIONS[: len(confusion)], judged.role, out / f"confusion_{name}.png")
@@ -92,22 +97,21 @@ def _table(title: str, columns: Sequence[str], caption: str | None = None) -> Ta
     return table
 
 
-def _per_dimension(evaluation: Evaluation) -> Table:
-    rows = len(evaluation.judged[0].predictions)
+def _per_dimension(affects: Mapping[str, AffectAgreement]) -> Table:
+    rows = next(iter(affects.values())).count
     heads = ["", "of", *(name.upper() for name in FIGURES)]
     table = _table(f"valence and arousal, each by itself, {rows} pictures", heads)
-    for judged in evaluation.judged:
-        affect = judged.affect
+    for role, affect in affects.items():
         for name, told in (("valence", affect.valence), ("arousal", affect.arousal), ("mean", affect.mean)):
-            table.add_row(judged.role if name == "valence" else "", name, *_five(told), end_section=name == "mean")
+            table.add_row(role if name == "valence" else "", name, *_five(told), end_section=name == "mean")
     return table
 
 
-def _pooled(evaluation: Evaluation) -> Table:
-    affect = evaluation.judged[0].affect
+def _pooled(affects: Mapping[str, AffectAgreement]) -> Table:
+    affect = next(iter(affects.values()))
     table = _table("pooled: V and A as one vector", ["", *(name.upper() for name in FIGURES)], _inflation(affect))
-    for judged in evaluation.judged:
-        table.add_row(judged.role, *_five(judged.affect.pooled))
+    for role, told in affects.items():
+        table.add_row(role, *_five(told.pooled))
     table.add_row("the two means", "", "", "", f"{affect.mean_predictor:.4f}", "", style="dim")
     return table
 

@@ -1,7 +1,7 @@
 """Judges prediction files: each model by itself, their late fusions, and the baseline that fusion has to beat."""
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -27,16 +27,32 @@ from train.ig3d.predictions import Predictions, apart, read_predictions, same_ro
 from train.ig3d.tables import POOLED, Beside, PaperTable, beside
 
 TWO_D, THREE_D, FEATURES, RECALIBRATED = "2D", "3D", "feature fusion", "2D recalibrated"
-ROWS_OF: Mapping[int, Mapping[str, str]] = {
-    7: {
-        "CAGE (reproduced)": TWO_D,
-        "EMOCA regressor": THREE_D,
-        "feature fusion": FEATURES,
-        **{f"late, {rule}": f"late, {rule}" for rule in ("max", "min", "mean", "weighted")},
-    },
-    8: {"Ours": "late, weighted", "CAGE": TWO_D},
+VECTORS: Mapping[str, tuple[str, str]] = {
+    "emoca-short": ("EMOCA", "EMOCA short (156)"),
+    "emoca-full": ("EMOCA", "EMOCA full (334)"),
+    "smirk-short": ("SMIRK", "SMIRK short (353)"),
+    "smirk-full": ("SMIRK", "SMIRK full (358)"),
 }
-"""Which of the judged goes beside which row of the tables that prediction files can fill."""
+"""What the paper calls representations: in the fusions' tables, and in those of 3D alone."""
+
+
+def rows_of(table: int, vectors: str, *, fused: bool) -> dict[str, str]:
+    """Which of the judged goes beside which row of a table, for a 3D model of `vectors`; `fused`: there is a 2D one."""
+    encoder, alone = VECTORS[vectors]
+    late = {rule: f"late, {rule}" for rule in ("max", "min", "mean", "weighted")}
+    match table:
+        case 2 | 3:
+            return {alone: THREE_D if fused else TWO_D}
+        case 4 | 5:
+            named = {f"late, {encoder}, {rule}": role for rule, role in late.items() if rule != "min"}
+            return {"DDAMFN": TWO_D, f"intermediate, {encoder}": FEATURES} | named
+        case 6:
+            return {"Ours": late["weighted"]}
+        case 7:
+            alone_rows = {"CAGE (reproduced)": TWO_D, "EMOCA regressor": THREE_D, "feature fusion": FEATURES}
+            return alone_rows | {role: role for role in late.values()}
+        case _:
+            return {"Ours": late["weighted"], "CAGE": TWO_D}
 
 
 @dataclass(frozen=True, slots=True)
@@ -70,7 +86,8 @@ class Judged:
 
     role: str
     predictions: Predictions
-    affect: AffectAgreement
+    affect: AffectAgreement | None
+    """None of sets without valence-arousal."""
     classes: Classification | None
     intervals: Mapping[str, Interval]
     differences: Mapping[str, Interval]
@@ -81,7 +98,7 @@ class Judged:
         return {
             "role": self.role,
             "source": self.predictions.source,
-            "affect": self.affect.to_json(),
+            "affect": None if self.affect is None else self.affect.to_json(),
             "classes": None if self.classes is None else self.classes.to_json(),
             "intervals": {name: interval.to_json() for name, interval in self.intervals.items()},
             "differences": {name: interval.to_json() for name, interval in self.differences.items()},
@@ -96,22 +113,25 @@ class Evaluation:
     weight: Weight | None
     """None: nothing was fused."""
     class_weight: Weight | None
+    published: bool = False
 
     def to_json(self) -> dict[str, Any]:
         """Plain JSON types."""
         weights = {"weight": self.weight, "class_weight": self.class_weight}
         return {
             "rows": len(self.judged[0].predictions),
-            "published": self.judged[0].affect.published,
+            "published": self.published,
             **{name: None if w is None else {"value": w.value, "origin": w.origin} for name, w in weights.items()},
             "judged": [judged.to_json() for judged in self.judged],
         }
 
-    def beside(self, table: PaperTable) -> list[Beside]:
+    def beside(self, table: PaperTable, vectors: str) -> list[Beside]:
         """The paper's cells with ours, where these files can fill any. Raises TrainingError."""
-        by_role = {judged.role: judged.affect for judged in self.judged}
-        rows = ROWS_OF.get(table.number, {})
-        return beside(table, {row: _cells(by_role[role]) for row, role in rows.items() if role in by_role})
+        by_role = {judged.role: judged for judged in self.judged}
+        rows = rows_of(table.number, vectors, fused=THREE_D in by_role)
+        there = {row.name for row in table.rows}
+        ours = {row: _cells(by_role[role]) for row, role in rows.items() if role in by_role and row in there}
+        return beside(table, ours)
 
 
 def evaluate(request: Request) -> Evaluation:
@@ -127,11 +147,13 @@ def evaluate(request: Request) -> Evaluation:
         validation = _validation(request, roles)
         weight, class_weight = _weights(request, validation, has_classes=first.probabilities is not None)
         if validation is not None:
-            line = fit_affine(validation[0].found, validation[0].true)
-            roles[RECALIBRATED] = replace(first, source=f"{first.source}, a line of it", found=line(first.found))
+            told = validation[0]
+            if told.found is not None and told.true is not None and first.found is not None:
+                line = fit_affine(told.found, told.true)
+                roles[RECALIBRATED] = replace(first, source=f"{first.source}, a line of it", found=line(first.found))
         roles |= {f"late, {rule}": fused(rule, first, others[0], weight, class_weight) for rule in request.rules}
     judged = [_judge(role, predictions, first, request) for role, predictions in roles.items()]
-    return Evaluation(judged, weight, class_weight)
+    return Evaluation(judged, weight, class_weight, request.published)
 
 
 def fused(rule: Rule, first: Predictions, second: Predictions, weight: Weight, class_weight: Weight) -> Predictions:
@@ -140,7 +162,9 @@ def fused(rule: Rule, first: Predictions, second: Predictions, weight: Weight, c
     if first.probabilities is not None and second.probabilities is not None:
         scores = fuse(rule, first.probabilities, second.probabilities, class_weight.value)
         probabilities = scores / scores.sum(axis=1, keepdims=True)
-    found = fuse(rule, first.found, second.found, weight.value)
+    found = None
+    if first.found is not None and second.found is not None:
+        found = fuse(rule, first.found, second.found, weight.value)
     source = f"{first.source} and {second.source}, {rule}"
     return replace(first, source=source, found=found, probabilities=probabilities)
 
@@ -178,7 +202,8 @@ def _weights(
     classes = Weight(PUBLISHED_CLASS_WEIGHTS["affectnet emoca"], f"{theirs}, for AffectNet with EMOCA")
     if validation is not None:
         first, second = validation
-        affect = _tuned(tune_weight(first.found, second.found, first.true, mean_ccc), "mean CCC")
+        if first.found is not None and second.found is not None and first.true is not None:
+            affect = _tuned(tune_weight(first.found, second.found, first.true, mean_ccc), "mean CCC")
         if first.probabilities is not None and second.probabilities is not None and first.labels is not None:
             chances = first.probabilities, second.probabilities
             classes = _tuned(tune_weight(*chances, first.labels, accuracy), "accuracy")
@@ -192,8 +217,10 @@ def _tuned(tuned: Tuned, metric: str) -> Weight:
 def _judge(role: str, predictions: Predictions, first: Predictions, request: Request) -> Judged:
     """The figures of a predictor; differences to the 2D model's for all but itself."""
     found, true, published = predictions.found, first.true, request.published
-    affect = affect_agreement(found, true, published=published)
     classes, intervals, differences = _judge_classes(role, predictions, first, request.plan)
+    if found is None or true is None or first.found is None:
+        return Judged(role, predictions, None, classes, intervals, differences)
+    affect = affect_agreement(found, true, published=published)
     if request.plan is not None:
         intervals |= bootstrap_affect(found, true, request.plan, published=published)
         if role != TWO_D:
@@ -217,8 +244,14 @@ def _judge_classes(
     return classification(chances.argmax(axis=1), labels, chances.shape[1]), intervals, differences
 
 
-def _cells(affect: AffectAgreement) -> dict[str, float]:
-    """Figures by the columns of the paper's tables."""
+def _cells(judged: Judged) -> dict[str, float]:
+    """Figures by the columns of the paper's tables; its averages over classes are weighted."""
+    cells: dict[str, float] = {}
+    if judged.classes is not None:
+        cells = {"accuracy": judged.classes.accuracy} | asdict(judged.classes.weighted)
+    affect = judged.affect
+    if affect is None:
+        return cells
     parts = {"valence": affect.valence, "arousal": affect.arousal}
     split = {f"{name} {part}": getattr(told, name) for part, told in parts.items() for name in ("rmse", "ccc")}
-    return {name: getattr(affect.pooled, name) for name in POOLED} | split
+    return cells | {name: getattr(affect.pooled, name) for name in POOLED} | split

@@ -63,8 +63,11 @@ def predictions_of(
     said, labelled = answers(network, samples, done), samples.labelled
     classes = len(network.design.labels)
     kept = np.flatnonzero(np.isfinite(labelled.affect).all(axis=1))
+    annotated = len(kept) > 0
+    if not annotated:  # RAF-DB tells emotions only
+        kept = np.flatnonzero(labelled.emotion >= 0)
     if len(kept) == 0:
-        raise TrainingError(f"{labelled.name} {labelled.split} has no valence and arousal to compare with")
+        raise TrainingError(f"{labelled.name} {labelled.split} has neither valence-arousal nor emotions: no truth")
     emotion = labelled.emotion[kept]
     labels = emotion if (emotion >= 0).all() else None
     extra = {"image": [labelled.ids[row] for row in kept]}
@@ -74,9 +77,8 @@ def predictions_of(
         # A still is of no clip: blank, so that whoever smooths clips leaves it out.
         extra["clip"] = [labelled.group[row] if moves else "" for row, moves in zip(kept, filmed, strict=True)]
         extra["time_s"] = [repr(time_s) if moves else "" for time_s, moves in zip(times, filmed, strict=True)]
-    return Predictions(
-        source, said[kept, :2], labelled.affect[kept].astype(np.float64), labels, said[kept, 2 : 2 + classes], extra
-    )
+    found, true = (said[kept, :2], labelled.affect[kept].astype(np.float64)) if annotated else (None, None)
+    return Predictions(source, found, true, labels, said[kept, 2 : 2 + classes], extra)
 
 
 def _inputs(network: Ig3dNetwork, samples: Samples) -> Iterator[tuple[torch.Tensor, torch.Tensor]]:

@@ -1,7 +1,8 @@
 """Predictions for pictures, one a row, in CSV files; the layout of Ig3D's published ones (its models/VA/infer_csv).
 
 Columns val_pred, val_true, aro_pred, aro_true; where there are classes exp_true (AffectNet's labels) and a probability
-for each (p_neutral .. p_anger, p_contempt); any others, such as `number` or `image`, are kept as they are.
+for each (p_neutral .. p_anger, p_contempt). The first four are missing where a set tells classes only, as RAF-DB does.
+Any others, such as `number` or `image`, are kept as they are.
 Such files hold a data set's labels: theirs are AffectNet's, which may not be passed on.
 """
 
@@ -32,15 +33,22 @@ class Predictions:
 
     source: str
     """Where it is from, for messages."""
-    found: DoubleArray  # [N, 2] valence, arousal; about -1..1, not clipped
-    true: DoubleArray  # [N, 2] valence, arousal, -1..1
+    found: DoubleArray | None  # [N, 2] valence, arousal; about -1..1, not clipped; None of sets without them
+    true: DoubleArray | None  # [N, 2] valence, arousal, -1..1; None with `found`
     labels: IntArray | None = None  # [N] AffectNet's classes
     probabilities: DoubleArray | None = None  # [N, C] of the first C = 7 or 8 of EMOTIONS
     extra: Mapping[str, Sequence[str]] = field(default_factory=dict)
     """Other columns as they stand in the file, each [N]."""
 
+    def __post_init__(self) -> None:
+        """Raises ValueError when there is nothing to judge."""
+        if (self.found is None) != (self.true is None) or (self.true is None and self.labels is None):
+            raise ValueError(f"{self.source}: neither valence-arousal nor classes with their truth")
+
     def __len__(self) -> int:
-        return len(self.true)
+        told = self.labels if self.true is None else self.true
+        assert told is not None
+        return len(told)
 
     @property
     def names(self) -> Sequence[str] | None:
@@ -61,11 +69,13 @@ def read_predictions(path: Path) -> Predictions:
         raise TrainingError(f"{path}: no CSV in UTF-8 ({error}); expected columns {', '.join(REQUIRED)}") from error
     columns = dict(zip(header, zip(*table, strict=True), strict=True))
     place = _Places(path, lines)
-    numbers = {name: place.numbers(name, columns.pop(name)) for name in REQUIRED}
-    for name in TRUE:
+    numbers = {name: place.numbers(name, columns.pop(name)) for name in REQUIRED if name in columns}
+    for name in TRUE if numbers else ():
         place.refuse(name, np.abs(numbers[name]) > 1, numbers[name], "-1..1: drop the rows that have no label")
     labels = place.labels(columns.pop(LABEL)) if LABEL in columns else None
     probabilities = place.probabilities({name: columns.pop(name) for name in PROBABILITY if name in columns})
+    if not numbers:
+        return Predictions(str(path), None, None, labels, probabilities, columns)
     found, true = (np.stack([numbers[name] for name in names], axis=1) for names in (FOUND, TRUE))
     return Predictions(str(path), found, true, labels, probabilities, columns)
 
@@ -75,6 +85,8 @@ def write_predictions(path: Path, predictions: Predictions) -> None:
     columns: dict[str, Sequence[str]] = {}
     for name in REQUIRED:
         values = predictions.found if name in FOUND else predictions.true
+        if values is None:
+            continue
         columns[name] = [repr(value) for value in values[:, name.startswith("aro") * 1].tolist()]
     if predictions.labels is not None:
         columns[LABEL] = [str(label) for label in predictions.labels.tolist()]
@@ -96,8 +108,13 @@ def same_rows(first: Predictions, second: Predictions) -> None:
     who = f"{second.source} does not go with {first.source}"
     if len(first) != len(second):
         raise TrainingError(f"{who}: {len(second)} rows, expected {len(first)} of the same pictures")
-    differs = (first.true != second.true).any(axis=1)
-    if differs.any():
+    if (first.true is None) != (second.true is None):
+        raise TrainingError(f"{who}: one has valence-arousal and the other has not; predict both anew")
+    if (
+        first.true is not None
+        and second.true is not None
+        and (differs := (first.true != second.true).any(axis=1)).any()
+    ):
         row = int(differs.argmax())
         came, expected = second.true[row].tolist(), first.true[row].tolist()
         raise TrainingError(f"{who}: row {row + 1} has the truth {came}, expected {expected}")
@@ -118,14 +135,23 @@ def apart(tuning: Predictions, reported: Predictions) -> None:
     They are known by rows of the same prediction and truth to the last digit, or by the same truth altogether. Names
     do not tell: AffectNet numbers the pictures of its training set and of its validation set from the same start.
     """
-    shared = len(_rows(tuning.found, tuning.true) & _rows(reported.found, reported.true))
-    if _rows(tuning.true) == _rows(reported.true) and len(tuning) == len(reported):
-        shared = len(tuning)
+    shared = len(_rows(*_told(tuning)) & _rows(*_told(reported)))
+    if tuning.true is not None and reported.true is not None and len(tuning) == len(reported):
+        shared = len(tuning) if _rows(tuning.true) == _rows(reported.true) else shared
     if shared:
         raise TrainingError(
             f"{tuning.source} shares {shared} rows with {reported.source}, expected a validation split of other "
             "pictures: what is tuned on the reported ones says nothing"
         )
+
+
+def _told(predictions: Predictions) -> list[DoubleArray]:
+    """What a row is known by: prediction and truth."""
+    if predictions.found is not None and predictions.true is not None:
+        return [predictions.found, predictions.true]
+    assert predictions.labels is not None
+    chances = predictions.probabilities
+    return [predictions.labels[:, None].astype(np.float64), *([] if chances is None else [chances])]
 
 
 def _rows(*columns: DoubleArray) -> set[bytes]:
@@ -134,7 +160,8 @@ def _rows(*columns: DoubleArray) -> set[bytes]:
 
 def _header(path: Path, header: list[str]) -> list[str]:
     missing = [name for name in REQUIRED if name not in header]
-    if missing:
+    classes_only = len(missing) == len(REQUIRED) and {LABEL, *PROBABILITY[:7]} <= set(header)
+    if missing and not classes_only:
         raise TrainingError(
             f"{path}:1: no column {missing[0]} among {', '.join(header) or 'none'}; expected {', '.join(REQUIRED)}"
         )

@@ -1,6 +1,7 @@
 """`flamestream-train evaluate ig3d` from files to figures, and its refusals."""
 
 import json
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -115,6 +116,24 @@ def test_table_7_stands_beside_ours(tmp_path: Path, train: Train, capsys: Captur
     shown = capsys.readouterr().err
     assert f"{told['difference']:+.4f}" in shown
     assert "each cell: the paper's, ours, ours minus the paper's" in shown
+
+
+@pytest.mark.parametrize(
+    ("number", "row"), [(4, "late, SMIRK, weighted"), (5, "late, SMIRK, mean"), (2, "SMIRK full (358)")]
+)
+def test_classes_stand_beside_the_papers(number: int, row: str, tmp_path: Path, train: Train, capsys: Capture) -> None:
+    """Also of sets that tell classes only, as RAF-DB."""
+    pair = [replace(each, found=None, true=None) for each in models(classes=True)]
+    files = written(tmp_path, *pair)
+    assert train("evaluate", "ig3d", "--predictions", *files, "--table", str(number), "--weight", "0.5", "--json") == 0
+    report = said(capsys)
+    assert all(judged["affect"] is None for judged in report["judged"])
+    (cell,) = (c for c in report["table"]["beside"] if (c["row"], c["column"]) == (row, "accuracy"))
+    roles = {judged["role"]: judged["classes"]["accuracy"] for judged in report["judged"]}
+    role = "3D" if number == 2 else row.replace("SMIRK, ", "")
+    assert cell["ours"] == pytest.approx(roles[role])
+    assert train("evaluate", "ig3d", "--predictions", *files, "--table", str(number), "--out", str(tmp_path / "r")) == 0
+    assert (tmp_path / "r" / "late_mean.csv").is_file()
 
 
 @pytest.mark.parametrize("number", range(2, 9))

@@ -5,7 +5,7 @@ import json
 import pytest
 
 from train.errors import TrainingError
-from train.ig3d.evaluation import ROWS_OF
+from train.ig3d.evaluation import VECTORS, rows_of
 from train.ig3d.tables import TABLES, beside, paper_table
 
 
@@ -27,9 +27,12 @@ def test_what_leaks_is_marked() -> None:
     assert {(5, f"late, EMOCA, {rule}") for rule in ("max", "mean", "weighted")} | {(6, "Ours")} <= invalid
 
 
-def test_rows_that_files_fill_are_there() -> None:
-    for number, rows in ROWS_OF.items():
-        assert set(rows) <= {row.name for row in TABLES[number].rows}
+@pytest.mark.parametrize("vectors", VECTORS)
+@pytest.mark.parametrize("number", TABLES)
+def test_rows_that_files_fill_are_there(number: int, vectors: str) -> None:
+    rows = rows_of(number, vectors, fused=True)
+    assert rows
+    assert set(rows) <= {row.name for row in TABLES[number].rows}
 
 
 def test_ours_stand_beside_with_their_difference() -> None:
