@@ -1,6 +1,7 @@
 """The study of smoothing: filters against closed forms, the choice of settings, refusals, and the command."""
 
 import json
+from collections.abc import Mapping
 from pathlib import Path
 
 import numpy as np
@@ -28,9 +29,15 @@ TIMES_S = np.arange(FRAMES) / RATE
 
 
 def write(
-    path: Path, clips: int = 4, *, seed: int = 0, delay_frames: int = 0, noise: float = 0.3, **changed: list[str]
+    path: Path,
+    clips: int = 4,
+    columns: Mapping[str, list[str]] | None = None,
+    *,
+    seed: int = 0,
+    delay_frames: int = 0,
+    noise: float = 0.3,
 ) -> Path:
-    """A file of clips: two slow waves, predicted late and with noise; columns of `changed` in place of its own."""
+    """A file of clips: two slow waves, predicted late and with noise; `columns` in place of its own."""
     random = np.random.default_rng(seed)
     found, true, names, times = [], [], [], []
     for clip in range(clips):
@@ -41,7 +48,7 @@ def write(
         found.append(waves[:FRAMES] + random.normal(0, noise, (FRAMES, 2)))
         names += [f"c{seed}.{clip}"] * FRAMES
         times += [repr(time_s) for time_s in TIMES_S.tolist()]
-    extra = {"clip": names, "time_s": times} | changed
+    extra = {"clip": names, "time_s": times} | dict(columns or {})
     write_predictions(path, Predictions("made", np.concatenate(found), np.concatenate(true), extra=extra))
     return path
 
@@ -183,7 +190,7 @@ REFUSED: list[tuple[dict[str, list[str]], str]] = [
 @pytest.mark.parametrize(("changed", "message"), REFUSED)
 def test_files_that_are_no_clips_are_refused(tmp_path: Path, changed: dict[str, list[str]], message: str) -> None:
     with pytest.raises(TrainingError, match=message):
-        read_clips(write(tmp_path / "bad.csv", clips=2, **changed))
+        read_clips(write(tmp_path / "bad.csv", 2, changed))
 
 
 def test_files_without_clips_and_files_that_share_some_are_refused(tmp_path: Path) -> None:
@@ -193,7 +200,7 @@ def test_files_without_clips_and_files_that_share_some_are_refused(tmp_path: Pat
         read_clips(bare)
     with pytest.raises(TrainingError, match=r"share 4 clips \(c0\.0, c0\.1, c0\.2\)"):
         refuse_shared(read_clips(write(tmp_path / "a.csv")), read_clips(write(tmp_path / "b.csv", noise=0.1)))
-    renamed = write(tmp_path / "c.csv", clip=[f"x{row // FRAMES}" for row in range(4 * FRAMES)])
+    renamed = write(tmp_path / "c.csv", 4, {"clip": [f"x{row // FRAMES}" for row in range(4 * FRAMES)]})
     with pytest.raises(TrainingError, match="shares 1000 rows"):
         refuse_shared(read_clips(tmp_path / "a.csv"), read_clips(renamed))
 

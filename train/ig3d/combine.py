@@ -23,7 +23,7 @@ class Combined:
 
     network: Ig3dNetwork
     affect: Tuned | None
-    """None where the 2D branch tells no valence-arousal: it is the 3D branch's then."""
+    """None where the 2D branch tells no valence-arousal, so that it is the 3D branch's, or the set does not."""
     emotions: Tuned
 
     def to_json(self) -> dict[str, Any]:
@@ -69,8 +69,8 @@ def _tuned_affect(first: Branch, second: Branch, validation: Samples) -> Tuned |
         return None
     true = validation.labelled.affect
     kept = np.isfinite(true).all(axis=1)
-    if kept.sum() < 2:
-        raise TrainingError("the validation split has no valence-arousal to weigh the branches by; give another set")
+    if kept.sum() < 2:  # RAF-DB tells emotions only: the shares of valence-arousal stay equal
+        return None
 
     def mean_ccc(found: DoubleArray, truth: DoubleArray) -> float:
         return affect_agreement(found, truth).mean.ccc

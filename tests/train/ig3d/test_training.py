@@ -128,6 +128,11 @@ def test_a_late_fusion_is_weighed_on_validation_and_survives_its_file(
     write_head(combined.network, tmp_path / "late.safetensors")
     np.testing.assert_array_equal(answers(read_head(tmp_path / "late.safetensors"), held), said)
     assert predictions_of(combined.network, held, "late").labels is not None
+    labels_only = replace(tiny[0], affect=np.full_like(tiny[0].affect, np.nan))
+    unweighed = combine(picture, face, samples((labels_only, tiny[1]), late)[1])
+    assert unweighed.affect is None
+    assert unweighed.network.design.shares.emotions == shares.emotions
+    assert predictions_of(unweighed.network, samples((labels_only, tiny[1]), late)[1], "late").true is None
     with pytest.raises(TrainingError, match="expected 2d and then 3d"):
         combine(face, picture, held)
 
