@@ -7,7 +7,7 @@ shapes must be equal, since a row that is silently spread over a batch gives eve
 
 from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass
-from typing import Any, Literal, get_args
+from typing import Any, get_args
 
 import numpy as np
 import numpy.typing as npt
@@ -85,24 +85,6 @@ def softmax(logits: npt.ArrayLike, temperature: float = 1.0) -> DoubleArray:
     e = np.exp(z - z.max(axis=1, keepdims=True))
     probabilities: DoubleArray = e / e.sum(axis=1, keepdims=True)
     return probabilities
-
-
-def fuse_classes(
-    rule: Rule,
-    first: npt.ArrayLike,
-    second: npt.ArrayLike,
-    weight: float,
-    *,
-    of: Literal["logits", "probabilities"] = "logits",
-    temperatures: tuple[float, float] = (1.0, 1.0),
-) -> DoubleArray:
-    """Scores [N, C] from two models' logits [N, C]; the class is the largest's. Raises TrainingError.
-
-    Fusing logits at temperature 1 is what Ig3D does: whichever model's are larger has the say. Temperatures that
-    were fitted on validation pictures put both on one scale; `of="probabilities"` fuses what softmax makes of them.
-    """
-    scaled = softmax if of == "probabilities" else _tempered
-    return fuse(rule, scaled(first, temperatures[0]), scaled(second, temperatures[1]), weight)
 
 
 def fit_temperature(logits: npt.ArrayLike, labels: IntArray) -> float:

@@ -13,7 +13,6 @@ from train.ig3d.late import (
     fit_affine,
     fit_temperature,
     fuse,
-    fuse_classes,
     softmax,
     tune_weight,
 )
@@ -46,17 +45,6 @@ def test_the_order_and_the_batch_of_pictures_do_not_matter(rule: Rule) -> None:
     assert np.array_equal(np.concatenate(singles), whole)
 
 
-@pytest.mark.parametrize("of", ["logits", "probabilities"])
-@pytest.mark.parametrize("rule", RULES)
-def test_the_order_does_not_matter_for_classes(rule: Rule, of: str) -> None:
-    random = np.random.default_rng(1)
-    a, b = random.normal(size=(2, 40, 8)) * [[[1.0]], [[5.0]]]
-    order = random.permutation(40)
-    whole = fuse_classes(rule, a, b, 0.8, of=of, temperatures=(1.0, 2.0))
-    shuffled = fuse_classes(rule, a[order], b[order], 0.8, of=of, temperatures=(1.0, 2.0))
-    assert np.allclose(shuffled, whole[order], rtol=0, atol=1e-15)
-
-
 @pytest.mark.parametrize("second", [SECOND[0], SECOND[:1], SECOND[:, :1], SECOND[:7]])
 def test_nothing_is_spread_over_a_batch(second: np.ndarray) -> None:
     for rule in RULES:
@@ -70,21 +58,12 @@ def test_a_weight_is_a_share() -> None:
             fuse("mean", FIRST, SECOND, weight)
 
 
-def test_published_classes_are_of_raw_logits() -> None:
-    a, b = np.array([[3.0, 0.0]]), np.array([[0.0, 40.0]])
-    assert fuse_classes("weighted", a, b, 0.8).tolist() == [[0.8 * 3.0, 0.2 * 40.0]]
-    # The model with the larger logits has the say, whatever its share; on one scale it has not.
-    assert fuse_classes("weighted", a, b, 0.9).argmax() == 1
-    assert fuse_classes("weighted", a, b, 0.9, of="probabilities").argmax() == 0
-    assert fuse_classes("weighted", a, b, 0.9, temperatures=(1.0, 20.0)).argmax() == 0
-    with pytest.raises(TrainingError, match="a temperature of 0"):
-        fuse_classes("mean", a, b, 0.5, temperatures=(0, 1))
-
-
 def test_softmax_is_of_each_picture() -> None:
     z = np.array([[1000.0, 1000.0], [0.0, np.log(3)]])
     assert softmax(z) == pytest.approx(np.array([[0.5, 0.5], [0.25, 0.75]]))
     assert softmax(z, 2.0)[1] == pytest.approx(np.array([1, 3**0.5]) / (1 + 3**0.5))
+    with pytest.raises(TrainingError, match="a temperature of 0"):
+        softmax(z, 0)
 
 
 def test_a_temperature_undoes_what_was_too_sure() -> None:
