@@ -20,8 +20,10 @@ SCALE, SHIFT = 0.06, 0.03
 """Half the range of the crop's side, and of its place in normalised units: a little more than landmarks jitter."""
 ROLL, MOST_ROLL = 0.17, 0.5
 """Spread and limit of the turn within the picture, radians: portraits hold their heads straighter than clips do."""
-HIDDEN, PATCH, NOISE = 0.22, 0.08, 0.3
-"""Shares of pictures that something is in front of, that a plain patch hides a part of, and that are noisy."""
+SIDE_LIGHT = 0.35
+"""Spread of how much light grows from the middle of a crop to its edge, logarithmic."""
+HIDDEN, HANDS, PATCH, NOISE = 0.15, 0.12, 0.06, 0.3
+"""Shares of pictures that something is in front of, that a hand is, that a patch hides a part of, that are noisy."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -70,7 +72,7 @@ def augmented(examples: Examples, size: int, random: torch.Generator, roots: Ten
         SHIFT * _uniform(random, count, 2),
         (ROLL * torch.randn(count, generator=random)).clamp(-MOST_ROLL, MOST_ROLL),
     )
-    pictures = _hidden(_reframed(pictures, framing), random)
+    pictures = _handled(_hidden(reframed(pictures, framing), random), random)
     seen = _noisy(_lit(_blurred(pictures, random), random), random)
     return Batch(
         seen, reframed_parameters(parameters, framing, roots), framing.places(points), framing.places(outline), kinds
@@ -114,7 +116,7 @@ def _shrunk(pictures: Tensor, size: int) -> Tensor:
     return F.interpolate(pictures, (size, size), mode="bilinear", antialias=True)
 
 
-def _reframed(pictures: Tensor, framing: Framing) -> Tensor:
+def reframed(pictures: Tensor, framing: Framing) -> Tensor:
     """The pictures [B, 3, S, S] as framed anew."""
     half = 1 / CROP_SIZE  # torch's -1 is the crop's edge, SMIRK's the middle of its first pixel
     back = framing.turn.transpose(1, 2) / framing.zoom[:, :, None]
@@ -135,6 +137,29 @@ def _hidden(pictures: Tensor, random: torch.Generator) -> Tensor:
     inside = (x[:, None, :] ** 2 + y[:, :, None] ** 2 < 1)[:, None]
     pictures = pictures.clone()
     pictures[chosen] = torch.where(inside, others.flip(2), pictures[chosen])
+    return pictures
+
+
+def _handled(pictures: Tensor, random: torch.Generator) -> Tensor:
+    """Puts a hand in front of some: fingers side by side of the person's own colour, each rounded by its shading."""
+    chosen = _chance(random, len(pictures), HANDS)
+    number, size = int(chosen.sum()), pictures.shape[-1]
+    line = torch.linspace(-1, 1, size)
+    place = torch.stack(torch.meshgrid(line, line, indexing="xy"))[None]  # [1, 2, S, S]
+    turn = (torch.pi * _uniform(random, number))[:, None, None]
+    tip = 0.8 * _uniform(random, number, 2)[:, :, None, None]
+    x, y = (place - tip).unbind(1)
+    across, along = x * turn.cos() + y * turn.sin(), y * turn.cos() - x * turn.sin()
+    width = (0.08 + 0.12 * torch.rand(number, generator=random))[:, None, None]  # of a finger, of half a crop
+    fingers = torch.randint(1, 5, (number,), generator=random)[:, None, None]
+    finger = (across / width).round().clamp(-fingers // 2, (fingers - 1) // 2)
+    from_axis = (across / width - finger) * 2  # -1..1 over a finger
+    length = along + 0.12 * (finger * 2.4).sin() - width * (1 - (1 - from_axis.square()).clamp(min=0).sqrt())
+    inside = ((from_axis.abs() < 1) & (length > 0))[:, None]
+    middle = pictures[chosen][:, :, size // 3 : -size // 3, size // 3 : -size // 3].mean(dim=(2, 3), keepdim=True)
+    bright = (0.6 + 0.7 * torch.rand(number, 1, 1, 1, generator=random)) * (1 - 0.3 * from_axis.square()[:, None])
+    pictures = pictures.clone()
+    pictures[chosen] = torch.where(inside, (middle * bright).clamp(0, 1), pictures[chosen])
     return pictures
 
 
@@ -164,8 +189,17 @@ def _lit(pictures: Tensor, random: torch.Generator) -> Tensor:
     pictures = torch.where(faded, pictures.mean(dim=1, keepdim=True), pictures)
     pictures = torch.where(tinted, pictures * tint, pictures)
     pictures = (pictures - mean) * each(0.7, 1.3) + mean * each(0.6, 1.3)
+    pictures = pictures * _from_a_side(count, pictures.shape[-1], random)
     pictures = pictures * each(0.94, 1.06, 3)
     return pictures.clamp(1e-4, 1).pow(each(0.8, 1.25))
+
+
+def _from_a_side(count: int, size: int, random: torch.Generator) -> Tensor:
+    """How light falls on faces [count, 1, size, size] that are lit from some side: portraits are lit from the front."""
+    strength, turn = SIDE_LIGHT * torch.randn(count, generator=random), torch.pi * torch.rand(count, generator=random)
+    line = torch.linspace(-1, 1, size)
+    slopes = (strength * turn.cos())[:, None, None] * line + (strength * turn.sin())[:, None, None] * line[:, None]
+    return slopes.clamp(-1, 1).exp()[:, None]
 
 
 def _noisy(pictures: Tensor, random: torch.Generator) -> Tensor:

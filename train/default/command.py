@@ -40,7 +40,7 @@ def train_default(
     from train.default.data import Amounts, make_examples, plan
     from train.default.examples import read_examples
     from train.default.loop import Training
-    from train.default.recipe import QUICK, Recipe
+    from train.default.recipe import CONTINUED, QUICK, Recipe
     from train.default.ship import write_weights
 
     work = work or cache_dir() / "train" / ("default-quick" if quick else "default")
@@ -51,7 +51,8 @@ def train_default(
         with _bar("examples") as bar:
             task = bar.add_task("", total=len(tasks), note="")
             make_examples(examples, tasks, processes, lambda number: bar.update(task, completed=number))
-    training = Training(load_open_head(), read_examples(examples), QUICK if quick else Recipe(), work, start)
+    recipe = QUICK if quick else Recipe() if start is None else CONTINUED
+    training = Training(load_open_head(), read_examples(examples), recipe, work, start)
     stopped: list[int] = []
     before = signal.signal(signal.SIGINT, lambda number, _frame: stopped.append(number))
     try:

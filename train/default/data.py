@@ -23,7 +23,7 @@ from train.synthetic.parameters import PLACES
 
 SEEDS: dict[Split, int] = {"train": 1, "held_out": 2}
 """Of synthetic people: no person is in both splits."""
-STILLS_AT_ONCE, SYNTHETIC_AT_ONCE = 16, 64
+STILLS_AT_ONCE, SYNTHETIC_AT_ONCE = 32, 64
 CLIP_PICTURES_AT_ONCE = 64
 
 
@@ -32,9 +32,9 @@ class Amounts:
     """How much is made of what."""
 
     synthetic: int = 4_096
-    of_portrait: int = 7
+    of_portrait: int = 12
     """Reenactments of a portrait, and as many of it mirrored."""
-    of_frame: int = 3
+    of_frame: int = 6
     """Reenactments of a face in a clip."""
     portraits: int | None = None
     """At most so many portraits, and then no clips: for trying things out."""

@@ -20,6 +20,7 @@ from train.default.examples import KINDS, Examples
 from train.default.losses import Losses
 from train.default.network import Numbers, Trainee
 from train.default.recipe import Recipe, Stage
+from train.default.twins import with_twins
 from train.errors import TrainingError
 from train.synthetic.parameters import PLACES
 
@@ -103,12 +104,14 @@ class Training:
         rate = self._rate(stage, number)
         for group in self._optimiser.param_groups:
             group["lr"] = rate
-        self._network.train()
+        self._network.train_beyond(stage.frozen)
         examples = self._examples.pick(self._chosen())
-        batch = augmented(examples, stage.size, random, self._losses.roots(torch.from_numpy(examples.parameters)))
+        roots = self._losses.roots(torch.from_numpy(examples.parameters))
+        batch = augmented(examples, stage.size, random, roots)
+        batch = with_twins(batch, self.recipe.twin_pictures, random, roots)
         known = Numbers.of(batch.parameters) if stage.only_pose else None
         found = self._network(batch.pictures.contiguous(memory_format=torch.channels_last), known)
-        loss = self._losses(found, batch)
+        loss = self._losses(found, batch, self.recipe.twin_pictures)
         if not bool(torch.isfinite(loss.total)):
             raise TrainingError(f"step {self.step}: the loss is {loss.total.item()}; lower the rate of the recipe")
         self._optimiser.zero_grad()
@@ -125,8 +128,9 @@ class Training:
         random = np.random.default_rng((self.recipe.seed, self.step))
         there = {name: kind for name, kind in zip(KINDS, self._kinds, strict=True) if len(kind)}
         shares = np.array([self.recipe.shares[name] for name in there])
-        counts = random.multinomial(self.recipe.batch, shares / shares.sum())
-        return np.concatenate([random.choice(kind, n) for kind, n in zip(there.values(), counts, strict=True)])
+        counts = random.multinomial(self.recipe.batch - self.recipe.twin_pictures, shares / shares.sum())
+        chosen = np.concatenate([random.choice(kind, n) for kind, n in zip(there.values(), counts, strict=True)])
+        return random.permutation(chosen)  # the first get twins, and should be of every kind
 
     def _spread(self, kind: np.ndarray) -> torch.Tensor:
         """Standard deviation [50] of each action over the examples of a kind; 0 for a kind without examples."""

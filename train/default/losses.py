@@ -15,12 +15,13 @@ from models.flame import Head, HeadLayer, project
 from models.head import HeadModel
 from train.default.augment import Batch
 from train.default.network import Numbers
+from train.default.twins import unrest
 
 POINT, OUTLINE = 0.02, 0.04
 """Normalised units of the crop: a pixel is 0.009."""
-LID, JAW, TURN, SCALE, SHIFT = 0.15, 0.04, 0.05, 0.03, 0.03
-"""Lids 0..1, radians, radians, share of the scale, normalised units of the crop."""
-LEAST_SPREAD = 0.05
+LID, JAW, TURN, SCALE, SHIFT = 0.15, 0.02, 0.05, 0.03, 0.03
+"""Lids 0..1, radians (talking opens the jaw by 0.05), radians, share of the scale, normalised units of the crop."""
+LEAST_SPREAD = 0.03
 """Of an action over the examples: below, it is noise that is not worth learning."""
 WEIGHTS = {
     "points": 1.0,
@@ -33,6 +34,7 @@ WEIGHTS = {
     "pose": 0.7,
     "camera": 0.7,
     "shape": 0.7,
+    "unrest": 1.0,
 }
 
 
@@ -61,8 +63,8 @@ class Losses:
         """The joints [B, 3] that heads of parameters [B, 361] turn about."""
         return self._layer.root(Numbers.of(parameters).shape)
 
-    def __call__(self, found: Numbers, batch: Batch) -> Loss:
-        """The loss of what was `found` in a batch."""
+    def __call__(self, found: Numbers, batch: Batch, twins: int = 0) -> Loss:
+        """The loss of what was `found` in a batch, of which the last are `twins` of the first."""
         known = Numbers.of(batch.parameters)
         face = self._layer(found.shape, found.expression, known.pose, found.jaw, found.eyelids)
         placed = self._layer(
@@ -73,11 +75,12 @@ class Losses:
             **self._points("placed ", placed, found.camera, batch),
             "expression": ((found.expression - known.expression) / self._spread[batch.kinds]).square().mean(),
             "eyelids": _square(found.eyelids - known.eyelids, LID),
-            "jaw": _square(found.jaw - known.jaw, JAW),
+            "jaw": _robust(found.jaw - known.jaw, JAW),
             "pose": _robust(found.pose - known.pose, TURN),
             "camera": _camera(found.camera, known.camera),
             # Weighted by how much each axis moves the mesh: the share of the surface's variance that is missed.
             "shape": ((found.shape - known.shape).square() * self._axes).sum(1).mean(),
+            "unrest": unrest(found, known, twins),
         }
         total = torch.stack([WEIGHTS[name] * part for name, part in parts.items()]).sum()
         return Loss(total, {name: float(part.detach()) for name, part in parts.items()})

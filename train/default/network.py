@@ -66,6 +66,16 @@ class Trainee(nn.Module):
             nn.init.normal_(head.weight, std=1e-3)
             head.bias.copy_(values[0])
 
+    def train_beyond(self, frozen: int) -> None:
+        """Makes ready for a step that leaves the stem and the first `frozen` blocks of both backbones alone, if any."""
+        self.train().requires_grad_(True)
+        if frozen == 0:
+            return
+        for backbone in (self.smirk.expression_encoder.encoder, self.smirk.pose_encoder.encoder):
+            blocks = list(backbone.get_submodule("blocks").children())[:frozen]
+            for part in (backbone.get_submodule("conv_stem"), backbone.get_submodule("bn1"), *blocks):
+                part.eval().requires_grad_(False)
+
     def trained(self) -> list[nn.Parameter]:
         """The parameters that take part."""
         idle = {id(parameter) for parameter in self.smirk.shape_encoder.encoder.parameters()}

@@ -1,5 +1,6 @@
 """How far a model agrees with MediaPipe on real faces: actions, rotation, landmarks; over clips and over people."""
 
+import itertools
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -17,7 +18,7 @@ from train.evaluate.figures import degrees_between, pearson, stacked, turns
 from train.evaluate.report import Figure, Section, Track, untracked
 from train.evaluate.watch import Bench, Watched, watch_clip, watch_pictures
 from train.real.fit import targets_of
-from train.real.media import JUDGED_CLIPS, portraits, read_clip, read_picture
+from train.real.media import FIRST_FACE, JUDGED_CLIPS, portraits, read_clip, read_picture
 from train.real.teacher import Faces
 
 KEYS: dict[str, tuple[str, ...]] = {
@@ -108,7 +109,8 @@ def clip_paths(media: Path, names: Sequence[str] | None = None) -> dict[str, Pat
 
 def judge_clip(bench: Bench, name: str, path: Path, track: Track = untracked) -> tuple[Section, Watched]:
     """A clip of a person who is in no training. Raises MediaError or TrainingError."""
-    watched = watch_clip(bench, track(read_clip(path), f"clip {name}"), str(path))
+    frames = itertools.islice(read_clip(path), FIRST_FACE.get(name, 0), None)
+    watched = watch_clip(bench, track(frames, f"clip {name}"), str(path))
     return _section(bench, f"clip {name}, {len(watched)} faces", watched, judged=True), watched
 
 

@@ -25,6 +25,10 @@ AT_ONCE = 64
 """Faces fitted together."""
 MIN_SIDE = 40.0
 """Pixels: smaller faces of clips are left out."""
+BLENDED = 0.4
+"""Share of reenacted faces that are of two people."""
+SHARE_OF_OTHER = (0.25, 0.7)
+"""How much of a blend is the second person."""
 STEPS_AGAIN = 60
 """Of a fit that starts at the parameters that were drawn."""
 
@@ -86,8 +90,7 @@ class Gatherer:
     def _reenacted(self, actors: Sequence[Actor], random: np.random.Generator) -> Iterator[Examples]:
         found, drawn = [], []
         for actor in actors:
-            parameters = self._stage.draw_parameters(actor, random)
-            picture = self._stage.perform(actor, parameters, random)
+            parameters, picture = self._performance(actor, actors, random)
             for face in _each(picture, self._teacher.look_near(picture, actor.landmarks[None])):
                 found.append(face)
                 drawn.append(recropped(parameters, face.box))
@@ -97,6 +100,19 @@ class Gatherer:
         fitted = self._fit(faces, start=np.stack(drawn), steps=STEPS_AGAIN)
         crops = np.stack([crop_faces(face.rgb, face.box[None])[0] for face in found])
         yield self._made(crops, faces, fitted.parameters, fitted.errors < WORST, "reenacted")
+
+    def _performance(
+        self, actor: Actor, actors: Sequence[Actor], random: np.random.Generator
+    ) -> tuple[FloatArray, Image]:
+        """Parameters [361] and picture of an actor, or of a blend with another one."""
+        stage = self._stage
+        parameters = stage.draw_parameters(actor, random)
+        if random.random() < BLENDED:
+            other, share = actors[int(random.integers(len(actors)))], random.uniform(*SHARE_OF_OTHER)
+            shape = PLACES["shape"]
+            parameters[shape] = (1 - share) * actor.parameters[shape] + share * other.parameters[shape]
+            return parameters, stage.perform_blended(actor, other, share, parameters, random)
+        return parameters, stage.perform(actor, parameters, random)
 
     def _made(self, crops: FloatArray, faces: Faces, parameters: FloatArray, good: np.ndarray, kind: str) -> Examples:
         targets = targets_of(self._head, faces)

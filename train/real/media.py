@@ -47,6 +47,9 @@ JUDGED_CLIPS: dict[str, str] = {
     "gesture": ("mediapipe-samples/examples/gesture_recognizer/android/app/src/androidTest/assets/test_video.mp4"),
 }
 """Clips kept out of training, of three people who are in no other; the man also in `face_noface` and `single_face`."""
+FIRST_FACE: dict[str, int] = {"man": 96}
+"""Frame in which a judged clip's person comes, where not the first: in the letters of the title before, at frame 90, a
+detector sees a face, and of that no figure should tell."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -3,12 +3,16 @@
 The fitted head is posed anew; what each pixel of the new face shows is looked up where the same place of the skin was
 in the photo. Around the face the picture follows it: the shift of the face's pixels is carried outwards and fades. A
 mouth that opens further than it was shows a dark inside, with some teeth.
+
+Two people blended are a third: the same head, shaped between theirs, is textured from both photos and the pictures are
+mixed.
 """
 
 from dataclasses import dataclass
 
 import cv2
 import numpy as np
+import numpy.typing as npt
 import torch
 
 from models.flame import HeadLayer, project
@@ -35,6 +39,8 @@ LIMIT_YAW = 40.0
 """Degrees that a head may be turned: beyond, the photo lacks the far cheek."""
 OWN_EXPRESSION = 0.3
 """Share of new faces that keep the photo's expression, or part of it."""
+SEAM = 6.0
+"""Pixels over which a blended face goes over into the first photo."""
 TEETH, THROAT = (196.0, 190.0, 178.0), (70.0, 32.0, 32.0)
 """Colours of what a newly opened mouth shows, in bright light."""
 
@@ -99,6 +105,24 @@ class Stage:
 
     def perform(self, actor: Actor, parameters: FloatArray, random: np.random.Generator) -> Image:
         """The picture [CANVAS, CANVAS, 3] of an actor with other parameters [361]."""
+        picture, _ = self._drawn(actor, parameters, random)
+        return picture
+
+    def perform_blended(
+        self, actor: Actor, other: Actor, share: float, parameters: FloatArray, random: np.random.Generator
+    ) -> Image:
+        """The same of a face that is `share` of another's, on the first one's shoulders."""
+        picture, mask = self._drawn(actor, parameters, random)
+        second, _ = self._drawn(other, parameters, random)
+        soft = cv2.GaussianBlur(cv2.erode(mask, np.ones((5, 5), np.uint8), iterations=2), (0, 0), SEAM)
+        weight = share * np.asarray(soft, np.float32)[..., None]
+        mixed = picture * (1 - weight) + _matched(second, picture, mask > 0) * weight
+        return np.asarray(mixed.round().clip(0, 255), np.uint8)
+
+    def _drawn(
+        self, actor: Actor, parameters: FloatArray, random: np.random.Generator
+    ) -> tuple[Image, npt.NDArray[np.uint8]]:
+        """The picture of an actor with other parameters, and where the face is in it [CANVAS, CANVAS], 0 or 1."""
         points, gap = self._pose(parameters)
         seen = rasterise(points[None], self._mesh.faces, (CANVAS, CANVAS), scanlines)
         values = seen.interpolate(torch.cat([actor.places, self._inside], dim=1)[None], self._mesh.faces)
@@ -113,7 +137,7 @@ class Stage:
         opened = np.clip((gap - actor.gap) / 0.06, 0, 1)
         if opened > 0:
             picture = _open_mouth(picture, filled[2] * mask * opened, random)
-        return picture
+        return picture, mask.astype(np.uint8)
 
     @torch.inference_mode()
     def _pose(self, parameters: FloatArray) -> tuple[torch.Tensor, float]:
@@ -149,6 +173,14 @@ def _carried(shift: FloatArray, mask: FloatArray) -> FloatArray:
         share = np.clip(near / 0.05, 0, 1)
         result.append(cv2.resize(close * share + far * (1 - share), (CANVAS, CANVAS)))
     return np.stack(result)
+
+
+def _matched(picture: Image, other: Image, mask: npt.NDArray[np.bool_]) -> FloatArray:
+    """A picture whose face has the colours that the other's has, in mean and spread."""
+    face, aim = picture[mask].astype(np.float32), other[mask].astype(np.float32)
+    gain = aim.std(axis=0) / np.maximum(face.std(axis=0), 1.0)
+    matched: FloatArray = (picture.astype(np.float32) - face.mean(axis=0)) * gain + aim.mean(axis=0)
+    return matched
 
 
 def _open_mouth(picture: Image, share: FloatArray, random: np.random.Generator) -> Image:

@@ -80,6 +80,23 @@ def test_a_stage_for_the_pose_leaves_the_rest_alone(examples: Examples, tmp_path
     assert seen[-1].parts["expression"] == 0
 
 
+def test_frozen_blocks_and_their_statistics_stay(examples: Examples, tmp_path: Path) -> None:
+    """And the others learn; a later stage trains all of them again."""
+    recipe = Recipe(stages=(Stage(64, 2, 1e-3, 1e-3, frozen=2), Stage(64, 1, 1e-3, 1e-3)), batch=8, warm_up=1)
+    started = Training(load_open_head(), examples, recipe, tmp_path).averaged().state_dict()
+    training, _ = train(examples, tmp_path, recipe, until=2)
+    frozen = ("encoder.conv_stem.", "encoder.bn1.", "encoder.blocks.0.", "encoder.blocks.1.")
+    idle = "smirk.shape_encoder.encoder."  # takes no part: it is the other backbone's copy
+    after = training.averaged().state_dict()
+    for name, tensor in after.items():
+        if not name.startswith(idle):
+            stays = any(part in name for part in frozen)
+            assert torch.equal(tensor, started[name]) == stays, name
+    thawed, _ = train(examples, tmp_path, recipe)
+    name = "smirk.pose_encoder.encoder.conv_stem.weight"
+    assert not torch.equal(thawed.averaged().state_dict()[name], after[name])
+
+
 def test_it_learns(examples: Examples, tmp_path: Path) -> None:
     recipe = Recipe(stages=(Stage(64, 16, 2e-3, 1e-3),), batch=12, warm_up=2)
     _, seen = train(examples, tmp_path, recipe)

@@ -98,14 +98,14 @@ def test_a_clip_that_is_missing_or_unknown_is_named(tmp_path: Path) -> None:
 def test_a_real_clip_is_read_to_its_end(
     bench_of: Make, faces_of: Make, params_of: Make, saying: Make, media: Make
 ) -> None:
-    """The judged clip's frames reach the teacher and the models; what these say is made up."""
+    """The judged clip's frames after its title reach the teacher and the models; what these say is made up."""
     path = media(JUDGED_CLIPS["man"])
-    true = scores(169)
+    true = scores(73)
     seen = [faces_of(np.zeros((1, 3)), row[None]) for row in true]
     mirror = saying(lambda batch: params_of(np.zeros((len(batch), 3)), 1 - batch.blendshapes), needs_crops=False)
     section, watched = judge_clip(bench_of(seen, mirror), "man", path)
     by_name = {figure.what: figure for figure in section.figures}
-    assert len(watched) == 169
+    assert len(watched) == 73
     assert by_name["r of jawOpen"].model == pytest.approx(-1, abs=1e-4)
     assert by_name["r of jawOpen"].met is False
     assert by_name["r of browInnerUp"].met is None

@@ -85,6 +85,24 @@ def test_mediapipe_sees_what_the_actor_does(teacher: Teacher, picture: Image, fa
     assert action(plain, "mouthSmileLeft") < 0.5 * action(faces.blendshapes, "mouthSmileLeft")
 
 
+def test_a_blend_lies_between_two_people(picture: Image, faces: Faces, fitted: Fitted) -> None:
+    """Here of a person and the same one in colours that were turned round: matched, they differ less than before."""
+    stage, random = Stage(load_open_head()), np.random.default_rng(0)
+    whole, other = (
+        stage.actor(rgb, faces.boxes[0], faces.landmarks[0], fitted.parameters[0])
+        for rgb in (picture, np.ascontiguousarray(255 - picture))
+    )
+    own = stage.perform(whole, fitted.parameters[0], random).astype(float)
+    none, half = (
+        stage.perform_blended(whole, other, share, fitted.parameters[0], random).astype(float) for share in (0, 0.5)
+    )
+    assert np.abs(none - own).max() <= 1
+    middle, edge = slice(CANVAS // 2 - 20, CANVAS // 2 + 20), slice(0, 20)
+    assert np.abs(half[middle, middle] - own[middle, middle]).mean() > 5
+    assert np.abs(half[edge] - own[edge]).max() <= 1
+    assert half[middle, middle].mean() == pytest.approx(own[middle, middle].mean(), abs=25)
+
+
 def test_a_new_crop_has_the_camera_that_keeps_the_head_in_place(fitted: Fitted) -> None:
     parameters = fitted.parameters[0]
     box = np.array([150.0, 140.0, 200.0], np.float32)
