@@ -27,6 +27,8 @@ from train.ig3d.predictions import Predictions, apart, read_predictions, same_ro
 from train.ig3d.tables import POOLED, Beside, PaperTable, beside
 
 TWO_D, THREE_D, FEATURES, RECALIBRATED = "2D", "3D", "feature fusion", "2D recalibrated"
+ALONE = "model"
+"""The role of a single file, of whichever kind its model is."""
 VECTORS: Mapping[str, tuple[str, str]] = {
     "emoca-short": ("EMOCA", "EMOCA short (156)"),
     "emoca-full": ("EMOCA", "EMOCA full (334)"),
@@ -39,20 +41,21 @@ VECTORS: Mapping[str, tuple[str, str]] = {
 def rows_of(table: int, vectors: str, *, fused: bool) -> dict[str, str]:
     """Which of the judged goes beside which row of a table, for a 3D model of `vectors`; `fused`: there is a 2D one."""
     encoder, alone = VECTORS[vectors]
+    first = TWO_D if fused else ALONE
     late = {rule: f"late, {rule}" for rule in ("max", "min", "mean", "weighted")}
     match table:
         case 2 | 3:
-            return {alone: THREE_D if fused else TWO_D}
+            return {alone: THREE_D if fused else ALONE}
         case 4 | 5:
             named = {f"late, {encoder}, {rule}": role for rule, role in late.items() if rule != "min"}
-            return {"DDAMFN": TWO_D, f"intermediate, {encoder}": FEATURES} | named
+            return {"DDAMFN": first, f"intermediate, {encoder}": FEATURES} | named
         case 6:
             return {"Ours": late["weighted"]}
         case 7:
-            alone_rows = {"CAGE (reproduced)": TWO_D, "EMOCA regressor": THREE_D, "feature fusion": FEATURES}
+            alone_rows = {"CAGE (reproduced)": first, "EMOCA regressor": THREE_D, "feature fusion": FEATURES}
             return alone_rows | {role: role for role in late.values()}
         case _:
-            return {"Ours": late["weighted"], "CAGE": TWO_D}
+            return {"Ours": late["weighted"], "CAGE": first}
 
 
 @dataclass(frozen=True, slots=True)
@@ -137,7 +140,7 @@ class Evaluation:
 def evaluate(request: Request) -> Evaluation:
     """Read the files, fuse them, judge everything. Raises TrainingError."""
     first, *others = [read_predictions(path) for path in request.files]
-    roles = {TWO_D: first} | dict(zip([THREE_D], others, strict=False))
+    roles = {TWO_D if others else ALONE: first} | dict(zip([THREE_D], others, strict=False))
     if request.midfusion is not None:
         roles[FEATURES] = read_predictions(request.midfusion)
     for predictions in list(roles.values())[1:]:
@@ -223,7 +226,7 @@ def _judge(role: str, predictions: Predictions, first: Predictions, request: Req
     affect = affect_agreement(found, true, published=published)
     if request.plan is not None:
         intervals |= bootstrap_affect(found, true, request.plan, published=published)
-        if role != TWO_D:
+        if predictions is not first:
             differences |= bootstrap_affect_difference(found, first.found, true, request.plan, published=published)
     return Judged(role, predictions, affect, classes, intervals, differences)
 
@@ -239,7 +242,7 @@ def _judge_classes(
         return None, intervals, differences
     if plan is not None:
         intervals["accuracy"] = bootstrap(accuracy, chances, labels, plan)
-        if role != TWO_D and theirs is not None:
+        if predictions is not first and theirs is not None:
             differences["accuracy"] = bootstrap_difference(accuracy, chances, theirs, labels, plan)
     return classification(chances.argmax(axis=1), labels, chances.shape[1]), intervals, differences
 

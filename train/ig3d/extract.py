@@ -11,7 +11,6 @@ from typing import Any
 
 import numpy as np
 import numpy.typing as npt
-from PIL.Image import DecompressionBombError
 
 from models.assets import fetch
 from models.engines.engine import Target
@@ -119,7 +118,7 @@ class Extraction:
         for row, name in enumerate(names):
             path = self.job.folder / name
             try:
-                rgb = _read(path)
+                rgb = read_picture(path)
             except MediaError:
                 if strict:
                     raise
@@ -134,14 +133,6 @@ class Extraction:
             parts = self.encoder(np.stack(crops))
             vector[state == FOUND] = np.concatenate([parts[name] for name in origin.parts], axis=1)
         return {"state": state, "content": content, "vector": vector}
-
-
-def _read(path: Path) -> Image:
-    """A picture [H, W, 3]. Raises MediaError, also for what Pillow calls by other names than OSError."""
-    try:
-        return read_picture(path)
-    except (ValueError, SyntaxError, DecompressionBombError) as error:
-        raise MediaError(f"{path}: no picture can be read from it ({error})") from error
 
 
 def _whole(job: Job, records: Records) -> Features:

@@ -75,7 +75,7 @@ def read_picture(path: Path) -> Image:
     try:
         with Pictures.open(path) as picture:
             return np.array(picture.convert("RGB"))
-    except OSError as error:
+    except (OSError, SyntaxError, ValueError, Pictures.DecompressionBombError) as error:  # as Pillow calls it
         raise MediaError(f"{path}: no picture can be read from it ({error})") from error
 
 

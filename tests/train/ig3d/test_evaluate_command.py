@@ -68,7 +68,7 @@ def test_one_file_is_judged_by_itself(tmp_path: Path, train: Train, capsys: Capt
     (file,) = written(tmp_path, models()[0])
     assert train("evaluate", "ig3d", file, "--json") == 0
     report = said(capsys)
-    assert [one["role"] for one in report["judged"]] == ["2D"]
+    assert [one["role"] for one in report["judged"]] == ["model"]
     assert report["weight"] is None
 
 
