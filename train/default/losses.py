@@ -30,7 +30,7 @@ WEIGHTS = {
     "placed outline": 0.3,
     "expression": 2.0,
     "eyelids": 0.7,
-    "jaw": 0.7,
+    "jaw": 2.0,
     "pose": 0.7,
     "camera": 0.7,
     "shape": 0.7,

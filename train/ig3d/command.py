@@ -1,4 +1,4 @@
-"""The commands `flamestream-train ig3d train|fuse|predict`."""
+"""The commands `flamestream-train ig3d train|fuse|predict`, and where `import` is found."""
 
 import json
 import signal
@@ -12,6 +12,8 @@ import typer
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn, TimeRemainingColumn
 
+from train.ig3d.import_command import EXAMPLE, import_head
+
 if TYPE_CHECKING:
     from models.ig3d import Design
     from train.ig3d.features import Features
@@ -21,6 +23,8 @@ app = typer.Typer(
     help="Trains what reads emotions and valence-arousal: pictures, 3D parameters, and both (Ig3D).",
     no_args_is_help=True,
 )
+
+app.command("import", epilog=EXAMPLE)(import_head)
 
 Data = Annotated[Path, typer.Argument(help="Folder of the data set.")]
 Set = Annotated[str, typer.Option("--set", help="Which it is: affectnet (also of `synthetic labelled`), raf-db.")]
