@@ -68,8 +68,8 @@ def augmented(examples: Examples, size: int, random: torch.Generator, roots: Ten
     parameters, points, outline, kinds = _targets(examples)
     count = len(pictures)
     framing = Framing(
-        1 + SCALE * _uniform(random, count, 1),
-        SHIFT * _uniform(random, count, 2),
+        1 + SCALE * uniform(random, count, 1),
+        SHIFT * uniform(random, count, 2),
         (ROLL * torch.randn(count, generator=random)).clamp(-MOST_ROLL, MOST_ROLL),
     )
     pictures = _handled(_hidden(reframed(pictures, framing), random), random)
@@ -131,7 +131,7 @@ def _hidden(pictures: Tensor, random: torch.Generator) -> Tensor:
     chosen = _chance(random, count, HIDDEN)
     others = pictures[torch.randperm(count, generator=random)][chosen]
     number = int(chosen.sum())
-    middle, radius = 1.1 * _uniform(random, 2, number), 0.2 + 0.35 * torch.rand(2, number, generator=random)
+    middle, radius = 1.1 * uniform(random, 2, number), 0.2 + 0.35 * torch.rand(2, number, generator=random)
     line = torch.linspace(-1, 1, size)
     x, y = ((line - middle[axis, :, None]) / radius[axis, :, None] for axis in (0, 1))
     inside = (x[:, None, :] ** 2 + y[:, :, None] ** 2 < 1)[:, None]
@@ -146,13 +146,13 @@ def _handled(pictures: Tensor, random: torch.Generator) -> Tensor:
     number, size = int(chosen.sum()), pictures.shape[-1]
     line = torch.linspace(-1, 1, size)
     place = torch.stack(torch.meshgrid(line, line, indexing="xy"))[None]  # [1, 2, S, S]
-    turn = (torch.pi * _uniform(random, number))[:, None, None]
-    tip = 0.8 * _uniform(random, number, 2)[:, :, None, None]
+    turn = (torch.pi * uniform(random, number))[:, None, None]
+    tip = 0.8 * uniform(random, number, 2)[:, :, None, None]
     x, y = (place - tip).unbind(1)
     across, along = x * turn.cos() + y * turn.sin(), y * turn.cos() - x * turn.sin()
     width = (0.08 + 0.12 * torch.rand(number, generator=random))[:, None, None]  # of a finger, of half a crop
     fingers = torch.randint(1, 5, (number,), generator=random)[:, None, None]
-    finger = (across / width).round().clamp(-fingers // 2, (fingers - 1) // 2)
+    finger = (across / width).round().clamp(-((fingers - 1) // 2), fingers // 2)
     from_axis = (across / width - finger) * 2  # -1..1 over a finger
     length = along + 0.12 * (finger * 2.4).sin() - width * (1 - (1 - from_axis.square()).clamp(min=0).sqrt())
     inside = ((from_axis.abs() < 1) & (length > 0))[:, None]
@@ -216,7 +216,8 @@ def _noisy(pictures: Tensor, random: torch.Generator) -> Tensor:
     return pictures
 
 
-def _uniform(random: torch.Generator, *shape: int) -> Tensor:
+def uniform(random: torch.Generator, *shape: int) -> Tensor:
+    """Numbers from -1 to 1."""
     return 2 * torch.rand(*shape, generator=random) - 1
 
 

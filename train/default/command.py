@@ -24,7 +24,8 @@ def train_default(
     ] = None,
     out: Annotated[Path | None, typer.Option("--out", help="The weights to write, .safetensors. \\[in --work]")] = None,
     start: Annotated[
-        Path | None, typer.Option("--start", help="Weights to begin with, .safetensors. \\[random ones]")
+        Path | None,
+        typer.Option("--start", help="Weights to go on from, .safetensors; also when resuming. \\[random ones]"),
     ] = None,
     quick: Annotated[
         bool, typer.Option("--quick", help="A few steps on a few examples, to see that everything works.")

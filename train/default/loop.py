@@ -177,4 +177,6 @@ class Training:
                 f"{path}: not a checkpoint of this training ({error}); remove it to begin anew"
             ) from error
         if recipe != asdict(self.recipe):
-            raise TrainingError(f"{path}: of another recipe than this version's; remove it, or give another --work")
+            raise TrainingError(
+                f"{path}: of another recipe; give --start if it began with it, or remove it, or give another --work"
+            )

@@ -14,7 +14,7 @@ from torch.nn import functional as F
 from models.flame import Head, HeadLayer, project
 from models.head import HeadModel
 from train.default.augment import Batch
-from train.default.network import Numbers
+from train.default.network import Numbers, camera_error
 from train.default.twins import unrest
 
 POINT, OUTLINE = 0.02, 0.04
@@ -103,6 +103,5 @@ def _robust(error: Tensor, good: float) -> Tensor:
 
 
 def _camera(found: Tensor, known: Tensor) -> Tensor:
-    """Of the scale by its share, of the place by how far it moves the picture."""
-    scale = known[:, :1]
-    return _robust((found[:, :1] - scale) / scale, SCALE) + _robust((found[:, 1:] - known[:, 1:]) * scale, SHIFT)
+    error = camera_error(found, known)
+    return _robust(error[:, :1], SCALE) + _robust(error[:, 1:], SHIFT)

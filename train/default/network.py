@@ -87,5 +87,11 @@ class Trainee(nn.Module):
         return self.smirk
 
 
+def camera_error(found: Tensor, known: Tensor) -> Tensor:
+    """Errors of cameras [B, 3]: of the scale by its share, of the place by how far it moves the picture."""
+    scale = known[:, :1]
+    return torch.cat([(found[:, :1] - scale) / scale, (found[:, 1:] - known[:, 1:]) * scale], dim=1)
+
+
 def _pooled(features: list[Tensor]) -> Tensor:
     return features[-1].mean(dim=(2, 3))

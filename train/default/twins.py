@@ -10,8 +10,8 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
-from train.default.augment import Batch, Framing, reframed, reframed_parameters
-from train.default.network import Numbers
+from train.default.augment import Batch, Framing, reframed, reframed_parameters, uniform
+from train.default.network import Numbers, camera_error
 
 ZOOM, SHIFT, NOISE = 0.01, 0.008, 0.015
 """Half the range of the crop's side and of its place in normalised units, and spread of the noise, of 1: what a sensor,
@@ -24,8 +24,8 @@ def with_twins(batch: Batch, number: int, random: torch.Generator, roots: Tensor
     """A batch with twins of its first `number` pictures behind; `roots` [B, 3] as for `augmented`."""
     first = Batch(*(getattr(batch, part.name)[:number] for part in fields(Batch)))
     framing = Framing(
-        1 + ZOOM * _uniform(random, number, 1),
-        SHIFT * _uniform(random, number, 2),
+        1 + ZOOM * uniform(random, number, 1),
+        SHIFT * uniform(random, number, 2),
         torch.zeros(number),
     )
     noise = NOISE * torch.randn(first.pictures.shape, generator=random)
@@ -45,14 +45,8 @@ def unrest(found: Numbers, known: Numbers, number: int) -> Tensor:
         return found.pose.new_zeros(())
     parts = []
     for name, small in CALM.items():
-        error = getattr(found, name) - getattr(known, name)
-        if name == "camera":  # as in the losses: the scale by its share, the place by how far it moves the picture
-            scale = known.camera[:, :1]
-            error = torch.cat([error[:, :1] / scale, error[:, 1:] * scale], dim=1)
+        one, other = getattr(found, name), getattr(known, name)
+        error = camera_error(one, other) if name == "camera" else one - other
         moved = (error[-number:] - error[:number]) / small
         parts.append(F.smooth_l1_loss(moved, torch.zeros_like(moved)))
     return torch.stack(parts).mean()
-
-
-def _uniform(random: torch.Generator, *shape: int) -> Tensor:
-    return 2 * torch.rand(*shape, generator=random) - 1

@@ -26,9 +26,9 @@ AT_ONCE = 64
 MIN_SIDE = 40.0
 """Pixels: smaller faces of clips are left out."""
 BLENDED = 0.4
-"""Share of reenacted faces that are of two people."""
+"""Share of reenacted faces that are mixed with another one: of another person, or of a clip's other frame."""
 SHARE_OF_OTHER = (0.25, 0.7)
-"""How much of a blend is the second person."""
+"""How much of a blend is the second face."""
 STEPS_AGAIN = 60
 """Of a fit that starts at the parameters that were drawn."""
 

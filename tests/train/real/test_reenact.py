@@ -55,7 +55,7 @@ def action(blendshapes: FloatArray, name: str) -> float:
 def test_the_fit_lies_on_the_face(faces: Faces, fitted: Fitted) -> None:
     assert fitted.errors[0] < 0.04
     pose, _ = fit_head(read_canonical_face(fetch("face_landmarker")), faces.landmarks, faces.boxes)
-    assert np.degrees(np.linalg.norm(fitted.parameters[0, PLACES["pose"]] - pose[0])) < 6
+    assert np.degrees(np.linalg.norm(fitted.parameters[0, PLACES["pose"]] - pose[0])) < 1
 
 
 def test_an_actor_that_does_nothing_new_looks_as_before(picture: Image, faces: Faces, fitted: Fitted) -> None:
