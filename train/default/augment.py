@@ -3,7 +3,7 @@
 Everything is drawn for each picture by itself, on whole batches. Framing moves the targets with the pixels.
 """
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 import torch
@@ -22,7 +22,7 @@ ROLL, MOST_ROLL = 0.17, 0.5
 """Spread and limit of the turn within the picture, radians: portraits hold their heads straighter than clips do."""
 SIDE_LIGHT = 0.35
 """Spread of how much light grows from the middle of a crop to its edge, logarithmic."""
-HIDDEN, HANDS, PATCH, NOISE = 0.15, 0.12, 0.06, 0.3
+HIDDEN, HANDS, PATCH, NOISE = 0.15, 0.18, 0.06, 0.3
 """Shares of pictures that something is in front of, that a hand is, that a patch hides a part of, that are noisy."""
 
 
@@ -58,13 +58,22 @@ class Framing:
 
 def plain(examples: Examples, size: int) -> Batch:
     """Examples as they are."""
-    pictures = torch.from_numpy(examples.images).permute(0, 3, 1, 2).float() / 255
-    return Batch(_shrunk(pictures, size), *_targets(examples))
+    return Batch(_shrunk(_pictures(examples), size), *_targets(examples))
+
+
+def shrunk(examples: Examples, size: int, at_once: int = 256) -> Examples:
+    """Examples with pictures of side `size`, all in memory: what every step needs is done once."""
+    images = np.empty((len(examples), size, size, 3), np.uint8)
+    for start in range(0, len(examples), at_once):
+        some = examples.pick(np.arange(start, min(start + at_once, len(examples))))
+        small = _shrunk(_pictures(some), size).mul(255).round().byte()
+        images[start : start + len(some)] = small.permute(0, 2, 3, 1).numpy()
+    return replace(examples, images=images)
 
 
 def augmented(examples: Examples, size: int, random: torch.Generator, roots: Tensor) -> Batch:
     """Examples as cameras might have shown them; `roots` [B, 3]: the joints their heads turn about, metres."""
-    pictures = _shrunk(torch.from_numpy(examples.images).permute(0, 3, 1, 2).float() / 255, size)
+    pictures = _shrunk(_pictures(examples), size)
     parameters, points, outline, kinds = _targets(examples)
     count = len(pictures)
     framing = Framing(
@@ -97,6 +106,10 @@ def reframed_parameters(parameters: Tensor, framing: Framing, roots: Tensor) -> 
     shift = (framing.turn @ middle[:, :, None])[:, :, 0] * up - roots[:, :2] + framing.shift * up / scale
     parameters[:, PLACES["camera"]] = torch.cat([scale, shift], dim=1)
     return parameters
+
+
+def _pictures(examples: Examples) -> Tensor:
+    return torch.from_numpy(examples.images).permute(0, 3, 1, 2).float() / 255
 
 
 def _targets(examples: Examples) -> tuple[Tensor, Tensor, Tensor, Tensor]:
@@ -167,7 +180,7 @@ def _blurred(pictures: Tensor, random: torch.Generator) -> Tensor:
     """Some pictures as from further away, or of a poor lens."""
     size = pictures.shape[-1]
     low = int(size / (1.5 + 1.7 * float(torch.rand(1, generator=random))))
-    some = _chance(random, len(pictures), 0.15)
+    some = _chance(random, len(pictures), 0.2)
     coarse = F.interpolate(pictures[some], (low, low), mode="bilinear", antialias=True)
     pictures = pictures.clone()
     pictures[some] = F.interpolate(coarse, (size, size), mode="bilinear")

@@ -15,7 +15,8 @@ import torch
 
 from models.checkpoint import load_strict
 from models.head import HeadModel
-from train.default.augment import augmented
+from models.spec import CROP_SIZE
+from train.default.augment import augmented, shrunk
 from train.default.examples import KINDS, Examples
 from train.default.losses import Losses
 from train.default.network import Numbers, Trainee
@@ -58,6 +59,7 @@ class Training:
         self.recipe = recipe
         self.step = 0
         self._examples = examples
+        self._shown, self._shown_size = examples, CROP_SIZE
         self._kinds = [np.flatnonzero(examples.kinds == kind) for kind in range(len(KINDS))]
         self._folder = folder
         self._network = Trainee()
@@ -105,7 +107,7 @@ class Training:
         for group in self._optimiser.param_groups:
             group["lr"] = rate
         self._network.train_beyond(stage.frozen)
-        examples = self._examples.pick(self._chosen())
+        examples = self._at(stage.size).pick(self._chosen())
         roots = self._losses.roots(torch.from_numpy(examples.parameters))
         batch = augmented(examples, stage.size, random, roots)
         batch = with_twins(batch, self.recipe.twin_pictures, random, roots)
@@ -122,6 +124,12 @@ class Training:
         self.step += 1
         self._keep_mean("smirk.pose_encoder." if stage.only_pose else "")
         return Progress(self.step, self.recipe.steps, stage.size, rate, loss.total.item(), loss.parts)
+
+    def _at(self, size: int) -> Examples:
+        """The examples, with pictures of a stage's size."""
+        if size != self._shown_size:
+            self._shown, self._shown_size = shrunk(self._examples, size), size
+        return self._shown
 
     def _chosen(self) -> np.ndarray:
         """The examples of a step: each kind's share, drawn anew each time."""

@@ -34,7 +34,7 @@ WEIGHTS = {
     "pose": 0.7,
     "camera": 0.7,
     "shape": 0.7,
-    "unrest": 1.0,
+    "unrest": 1.25,
 }
 
 

@@ -29,6 +29,8 @@ BLENDED = 0.4
 """Share of reenacted faces that are mixed with another one: of another person, or of a clip's other frame."""
 SHARE_OF_OTHER = (0.25, 0.7)
 """How much of a blend is the second face."""
+LOOKING = 0.8
+"""Share of reenacted faces whose eyes are made to look to some side, if they are open."""
 STEPS_AGAIN = 60
 """Of a fit that starts at the parameters that were drawn."""
 
@@ -107,12 +109,13 @@ class Gatherer:
         """Parameters [361] and picture of an actor, or of a blend with another one."""
         stage = self._stage
         parameters = stage.draw_parameters(actor, random)
-        if random.random() < BLENDED:
-            other, share = actors[int(random.integers(len(actors)))], random.uniform(*SHARE_OF_OTHER)
-            shape = PLACES["shape"]
-            parameters[shape] = (1 - share) * actor.parameters[shape] + share * other.parameters[shape]
-            return parameters, stage.perform_blended(actor, other, share, parameters, random)
-        return parameters, stage.perform(actor, parameters, random)
+        aside = random.uniform(-1, 1) if random.random() < LOOKING else None
+        if random.random() >= BLENDED:
+            return parameters, stage.perform(actor, parameters, random, aside)
+        other, share = actors[int(random.integers(len(actors)))], random.uniform(*SHARE_OF_OTHER)
+        shape = PLACES["shape"]
+        parameters[shape] = (1 - share) * actor.parameters[shape] + share * other.parameters[shape]
+        return parameters, stage.perform_blended(actor, other, share, parameters, random, aside)
 
     def _made(self, crops: FloatArray, faces: Faces, parameters: FloatArray, good: np.ndarray, kind: str) -> Examples:
         targets = targets_of(self._head, faces)

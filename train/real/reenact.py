@@ -2,7 +2,8 @@
 
 The fitted head is posed anew; what each pixel of the new face shows is looked up where the same place of the skin was
 in the photo. Around the face the picture follows it: the shift of the face's pixels is carried outwards and fades. A
-mouth that opens further than it was shows a dark inside, with some teeth.
+mouth that opens further than it was shows a dark inside, with some teeth and a tongue. Eyes look aside as they did in
+the photo, or are painted anew (train.real.eyes).
 
 Two people blended are a third: the same head, shaped between theirs, is textured from both photos and the pictures are
 mixed.
@@ -18,10 +19,11 @@ import torch
 from models.flame import HeadLayer, project
 from models.geometry import Image
 from models.head import HeadModel
-from models.open_basis import from_blendshapes
+from models.open_basis import EXPRESSION_NAMES, from_blendshapes
 from models.rasterise import rasterise, scanlines
 from models.renderer import FaceMesh, to_pixels
 from models.spec import CROP_SIZE, FloatArray
+from train.real.eyes import CONTOURS, Palette, contours_of, paint_eyes, palettes_of
 from train.synthetic.expressions import draw_actions
 from train.synthetic.parameters import PLACES, axis_angle
 
@@ -41,7 +43,13 @@ OWN_EXPRESSION = 0.3
 """Share of new faces that keep the photo's expression, or part of it."""
 SEAM = 6.0
 """Pixels over which a blended face goes over into the first photo."""
-TEETH, THROAT = (196.0, 190.0, 178.0), (70.0, 32.0, 32.0)
+ASIDE = [EXPRESSION_NAMES.index(f"eyeLook{way}{side}") for way in ("In", "Out") for side in ("Left", "Right")]
+"""Coefficients of a gaze to one side: turned, an eyeball shows what its lids hid, of which the photo has no pixels."""
+UPWARDS, DOWNWARDS = (
+    [EXPRESSION_NAMES.index(f"eyeLook{way}{side}") for side in ("Left", "Right")] for way in ("Up", "Down")
+)
+"""Coefficients of a gaze up and down."""
+TEETH, THROAT, TONGUE = (196.0, 190.0, 178.0), (70.0, 32.0, 32.0), (160.0, 92.0, 90.0)
 """Colours of what a newly opened mouth shows, in bright light."""
 
 
@@ -54,6 +62,17 @@ class Actor:
     landmarks: FloatArray  # [478, 3] MediaPipe's, in the picture
     places: torch.Tensor  # [K, 2] where the vertices of PARTS are in the picture, pixels
     gap: float  # how far the lips were apart, in distances of the eyes' outer corners
+    eyes_off: FloatArray  # [2, 16, 2] from the fitted head's eyes to those of the photo
+    palettes: tuple[Palette, Palette] | None  # of the eyes, where both are open
+
+
+@dataclass(frozen=True, slots=True)
+class _Posed:
+    """A head as it is placed in the canvas."""
+
+    points: torch.Tensor  # [K, 3] pixels and depth of the vertices of PARTS
+    eyes: FloatArray  # [2, 16, 2] outlines of the eyes, pixels
+    gap: float
 
 
 class Stage:
@@ -72,7 +91,8 @@ class Stage:
         self._inside = torch.from_numpy(inside.astype(np.float32))[:, None]
         places = list(head.mediapipe_indices)
         self._lips = (places.index(13), places.index(14))
-        self._eyes = (places.index(33), places.index(263))
+        self._corners = (places.index(33), places.index(263))
+        self._eyes = torch.tensor([[places.index(name) for name in contour] for contour in CONTOURS])
 
     def actor(self, rgb: Image, box: FloatArray, landmarks: FloatArray, parameters: FloatArray) -> Actor:
         """A face of a photo [H, W, 3] with landmarks [478, 3], crop `box` [3] and the fitted `parameters` [361]."""
@@ -80,9 +100,17 @@ class Stage:
         shift = (CANVAS - 1) / 2 - to_canvas * box[:2]
         matrix = np.array([[to_canvas, 0, shift[0]], [0, to_canvas, shift[1]]], np.float64)
         picture = cv2.warpAffine(rgb, matrix, (CANVAS, CANVAS), flags=cv2.INTER_LINEAR, borderMode=cv2.BORDER_REPLICATE)
-        points, gap = self._pose(parameters)
+        posed = self._pose(parameters)
         moved = landmarks * np.float32(to_canvas) + np.array([*shift, 0], np.float32)
-        return Actor(np.asarray(picture, np.uint8), parameters, moved, points[:, :2], gap)
+        return Actor(
+            np.asarray(picture, np.uint8),
+            parameters,
+            moved,
+            posed.points[:, :2],
+            posed.gap,
+            contours_of(moved) - posed.eyes,
+            palettes_of(np.asarray(picture, np.uint8), moved),
+        )
 
     def draw_parameters(self, actor: Actor, random: np.random.Generator) -> FloatArray:
         """Something else [361] for an actor to do: other actions, a turn, a little nearer or aside."""
@@ -97,34 +125,47 @@ class Stage:
             drawn = from_blendshapes(draw_actions(random)[None])
             for name, values in zip(("expression", "eyelids", "jaw"), drawn, strict=True):
                 new[PLACES[name]] = values[0]
+        new[PLACES["expression"]][ASIDE] = actor.parameters[PLACES["expression"]][ASIDE]
         added = axis_angle(*random.normal(0, TURNS))
         turned = new[PLACES["pose"]] + added
         turned[1] = np.clip(turned[1], -np.radians(LIMIT_YAW), np.radians(LIMIT_YAW))
         new[PLACES["pose"]] = turned
         return new
 
-    def perform(self, actor: Actor, parameters: FloatArray, random: np.random.Generator) -> Image:
-        """The picture [CANVAS, CANVAS, 3] of an actor with other parameters [361]."""
-        picture, _ = self._drawn(actor, parameters, random)
-        return picture
+    def perform(
+        self, actor: Actor, parameters: FloatArray, random: np.random.Generator, aside: float | None = None
+    ) -> Image:
+        """The picture [CANVAS, CANVAS, 3] of an actor with other parameters [361].
+
+        With `aside`, -1..1 to the picture's right, eyes that were open in the photo are painted to look there.
+        """
+        posed = self._pose(parameters)
+        picture, _ = self._drawn(actor, posed, random)
+        return _looking(picture, actor, parameters, posed.eyes + actor.eyes_off, aside)
 
     def perform_blended(
-        self, actor: Actor, other: Actor, share: float, parameters: FloatArray, random: np.random.Generator
+        self,
+        actor: Actor,
+        other: Actor,
+        share: float,
+        parameters: FloatArray,
+        random: np.random.Generator,
+        aside: float | None = None,
     ) -> Image:
-        """The same of a face that is `share` of another's, on the first one's shoulders."""
-        picture, mask = self._drawn(actor, parameters, random)
-        second, _ = self._drawn(other, parameters, random)
+        """The same of a face that is `share` of another's, on the first one's shoulders, with the first one's eyes."""
+        posed = self._pose(parameters)
+        picture, mask = self._drawn(actor, posed, random)
+        second, _ = self._drawn(other, posed, random)
         soft = cv2.GaussianBlur(cv2.erode(mask, np.ones((5, 5), np.uint8), iterations=2), (0, 0), SEAM)
         weight = share * np.asarray(soft, np.float32)[..., None]
         mixed = picture * (1 - weight) + _matched(second, picture, mask > 0) * weight
-        return np.asarray(mixed.round().clip(0, 255), np.uint8)
+        blend = np.asarray(mixed.round().clip(0, 255), np.uint8)
+        eyes = posed.eyes + (1 - share) * actor.eyes_off + share * other.eyes_off
+        return _looking(blend, actor, parameters, eyes, aside)
 
-    def _drawn(
-        self, actor: Actor, parameters: FloatArray, random: np.random.Generator
-    ) -> tuple[Image, npt.NDArray[np.uint8]]:
-        """The picture of an actor with other parameters, and where the face is in it [CANVAS, CANVAS], 0 or 1."""
-        points, gap = self._pose(parameters)
-        seen = rasterise(points[None], self._mesh.faces, (CANVAS, CANVAS), scanlines)
+    def _drawn(self, actor: Actor, posed: _Posed, random: np.random.Generator) -> tuple[Image, npt.NDArray[np.uint8]]:
+        """The picture of an actor in another pose, and where the face is in it [CANVAS, CANVAS], 0 or 1."""
+        seen = rasterise(posed.points[None], self._mesh.faces, (CANVAS, CANVAS), scanlines)
         values = seen.interpolate(torch.cat([actor.places, self._inside], dim=1)[None], self._mesh.faces)
         filled = seen.picture(values)[0].numpy()
         mask = seen.mask[0].numpy()
@@ -134,14 +175,13 @@ class Stage:
         x, y = np.where(mask, shift, around) + np.stack([columns, rows])
         moved = cv2.remap(actor.picture, x, y, cv2.INTER_LINEAR, borderMode=cv2.BORDER_REFLECT)
         picture = np.asarray(moved, np.uint8)
-        opened = np.clip((gap - actor.gap) / 0.06, 0, 1)
+        opened = np.clip((posed.gap - actor.gap) / 0.06, 0, 1)
         if opened > 0:
             picture = _open_mouth(picture, filled[2] * mask * opened, random)
         return picture, mask.astype(np.uint8)
 
     @torch.inference_mode()
-    def _pose(self, parameters: FloatArray) -> tuple[torch.Tensor, float]:
-        """Pixels and depth [K, 3] of the vertices of PARTS, and how far the lips are apart."""
+    def _pose(self, parameters: FloatArray) -> _Posed:
         row = torch.from_numpy(parameters)[None]
         parts = {name: row[:, place] for name, place in PLACES.items()}
         camera = parts.pop("camera")
@@ -152,9 +192,21 @@ class Stage:
         points[:, :2] += 0.5  # SMIRK counts from the middle of the first pixel, a rasteriser from its edge
         marks = head.mediapipe[0]
         apart = (marks[self._lips[0]] - marks[self._lips[1]]).norm() / (
-            marks[self._eyes[0]] - marks[self._eyes[1]]
+            marks[self._corners[0]] - marks[self._corners[1]]
         ).norm()
-        return points, float(apart)
+        eyes = to_pixels(project(marks[None, self._eyes.flatten()], scaled), (CANVAS, CANVAS))[0, :, :2]
+        return _Posed(points, eyes.reshape(*self._eyes.shape, 2).numpy(), float(apart))
+
+
+def _looking(picture: Image, actor: Actor, parameters: FloatArray, eyes: FloatArray, aside: float | None) -> Image:
+    if actor.palettes is None:
+        return picture
+    now, then = (_upwards(row[PLACES["expression"]]) for row in (parameters, actor.parameters))
+    return paint_eyes(picture, eyes, actor.palettes, aside, now - then)
+
+
+def _upwards(expression: FloatArray) -> float:
+    return float((expression[UPWARDS] - expression[DOWNWARDS]).mean())
 
 
 def _carried(shift: FloatArray, mask: FloatArray) -> FloatArray:
@@ -189,15 +241,19 @@ def _open_mouth(picture: Image, share: FloatArray, random: np.random.Generator) 
     rows = np.flatnonzero(share.max(axis=1) > 0.5)
     if len(rows) == 0:
         return picture
+    columns = np.flatnonzero(share.max(axis=0) > 0.5)
     grey = bool(np.abs(picture[..., 0].astype(int) - picture[..., 2]).mean() < 3)
     height = len(rows)
-    depth = (np.arange(len(picture)) - rows[0]) / max(height, 1)
-    teeth = random.uniform(0.1, 0.45) if random.random() < 0.7 else 0.0
-    bright = np.clip((teeth - depth) * height / 2, 0, 1)[:, None, None] * random.uniform(0.5, 1.0)
-    inside = (
-        np.multiply(THROAT, random.uniform(0.3, 1.2)) * (1 - bright)
-        + np.multiply(TEETH, random.uniform(0.8, 1.1)) * bright
-    )
+    below = (np.arange(len(picture)) - rows[0]).astype(np.float32)[:, None, None]  # pixels under the upper lip
+    teeth = min(random.uniform(0.1, 0.45) * height, random.uniform(4, 10)) if random.random() < 0.7 else 0.0
+    bright = np.clip((teeth - below) / 2, 0, 1) * random.uniform(0.5, 1.0)
+    inside = np.multiply(THROAT, random.uniform(0.3, 1.2)) * np.ones_like(picture, np.float32)
+    if random.random() < 0.5:
+        aside = (np.arange(picture.shape[1]) - columns.mean()) / max(len(columns) / 2, 1)
+        edge = height * (random.uniform(0.4, 0.9) + 0.4 * aside**2)[None, :, None]
+        tongue = np.clip((below - edge) / 4, 0, 1)
+        inside = inside * (1 - tongue) + np.multiply(TONGUE, random.uniform(0.5, 1.1)) * tongue
+    inside = inside * (1 - bright) + np.multiply(TEETH, random.uniform(0.8, 1.1)) * bright
     if grey:
         inside = inside.mean(axis=2, keepdims=True)
     soft = np.asarray(cv2.GaussianBlur(share.astype(np.float32), (0, 0), 0.8))[..., None]

@@ -8,7 +8,7 @@ import torch
 
 from models.flame import HeadLayer, project
 from models.open_head import load_open_head
-from train.default.augment import augmented, plain
+from train.default.augment import augmented, plain, shrunk
 from train.default.examples import Examples
 from train.default.network import Numbers
 from train.synthetic.faces import SyntheticFaces
@@ -76,3 +76,11 @@ def test_the_seed_decides(examples: Examples) -> None:
 def test_plain_is_the_picture_itself(examples: Examples) -> None:
     batch = plain(examples, 224)
     torch.testing.assert_close(batch.pictures[0] * 255, torch.from_numpy(examples.images[0]).permute(2, 0, 1).float())
+
+
+def test_shrunk_pictures_are_those_that_a_step_would_make(examples: Examples) -> None:
+    small = shrunk(examples, 112, at_once=5)
+    assert small.images.shape == (len(examples), 112, 112, 3)
+    made, known = plain(small, 112), plain(examples, 112)
+    torch.testing.assert_close(made.pictures, known.pictures, atol=0.51 / 255, rtol=0)
+    torch.testing.assert_close(made.points, known.points)
