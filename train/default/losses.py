@@ -13,9 +13,11 @@ from torch.nn import functional as F
 
 from models.flame import Head, HeadLayer, project
 from models.head import HeadModel
+from models.open_basis import EXPRESSION_NAMES
 from train.default.augment import Batch
 from train.default.network import Numbers, camera_error
 from train.default.twins import unrest
+from train.real.reenact import ASIDE
 
 POINT, OUTLINE = 0.02, 0.04
 """Normalised units of the crop: a pixel is 0.009."""
@@ -23,6 +25,9 @@ LID, JAW, TURN, SCALE, SHIFT = 0.15, 0.02, 0.05, 0.03, 0.03
 """Lids 0..1, radians (talking opens the jaw by 0.05), radians, share of the scale, normalised units of the crop."""
 LEAST_SPREAD = 0.03
 """Of an action over the examples: below, it is noise that is not worth learning."""
+GAZE = 5.0
+"""How much more the actions of a gaze aside count: irises move by a few pixels, and until those are seen, the turn of the
+head tells enough of the gaze to be content with."""
 WEIGHTS = {
     "points": 1.0,
     "outline": 0.3,
@@ -58,6 +63,8 @@ class Losses:
         self._layer = HeadLayer(head, landmarks_only=True)
         moves = torch.from_numpy(head.shape_basis).square().sum(dim=(0, 1))  # [300] square metres
         self._axes = moves / moves.sum()
+        self._counts = torch.ones(len(EXPRESSION_NAMES))
+        self._counts[ASIDE] = GAZE
 
     def roots(self, parameters: Tensor) -> Tensor:
         """The joints [B, 3] that heads of parameters [B, 361] turn about."""
@@ -70,10 +77,11 @@ class Losses:
         placed = self._layer(
             found.shape.detach(), found.expression.detach(), found.pose, found.jaw.detach(), found.eyelids.detach()
         )
+        off = found.expression - known.expression
         parts = {
             **self._points("", face, known.camera, batch),
             **self._points("placed ", placed, found.camera, batch),
-            "expression": ((found.expression - known.expression) / self._spread[batch.kinds]).square().mean(),
+            "expression": (self._counts * (off / self._spread[batch.kinds]).square()).mean(),
             "eyelids": _square(found.eyelids - known.eyelids, LID),
             "jaw": _robust(found.jaw - known.jaw, JAW),
             "pose": _robust(found.pose - known.pose, TURN),

@@ -8,7 +8,7 @@ import torch
 
 from models.flame import HeadLayer, project
 from models.open_head import load_open_head
-from train.default.augment import augmented, plain, shrunk
+from train.default.augment import HANDS, _handled, augmented, plain, shrunk
 from train.default.examples import Examples
 from train.default.network import Numbers
 from train.synthetic.faces import SyntheticFaces
@@ -84,3 +84,16 @@ def test_shrunk_pictures_are_those_that_a_step_would_make(examples: Examples) ->
     made, known = plain(small, 112), plain(examples, 112)
     torch.testing.assert_close(made.pictures, known.pictures, atol=0.51 / 255, rtol=0)
     torch.testing.assert_close(made.points, known.points)
+
+
+def test_hands_have_the_persons_colour_and_come_before_some() -> None:
+    colour = torch.tensor([0.6, 0.4, 0.3])[:, None, None]
+    pictures = colour.expand(400, 3, 96, 96).contiguous()
+    seen = _handled(pictures, torch.Generator().manual_seed(3))
+    covered = (seen != pictures).any(dim=1).float().mean(dim=(1, 2))
+    assert (covered > 0).float().mean() == pytest.approx(HANDS, abs=0.06)
+    assert 0.05 < float(covered[covered > 0].mean()) < 0.6
+    shades = seen / colour
+    torch.testing.assert_close(shades[:, 0], shades[:, 2])  # darker or brighter, of the same hue
+    assert 0.4 < float(shades.min()) < 0.9
+    assert 1.0 < float(shades.max()) < 1.35
