@@ -26,8 +26,8 @@ LID, JAW, TURN, SCALE, SHIFT = 0.15, 0.02, 0.05, 0.03, 0.03
 LEAST_SPREAD = 0.03
 """Of an action over the examples: below, it is noise that is not worth learning."""
 GAZE = 5.0
-"""How much more the actions of a gaze aside count: irises move by a few pixels, and until those are seen, the turn of the
-head tells enough of the gaze to be content with."""
+"""How much more the actions of a gaze aside count: irises move by a few pixels, and until those are seen, the turn of
+the head tells enough of the gaze to be content with."""
 WEIGHTS = {
     "points": 1.0,
     "outline": 0.3,
