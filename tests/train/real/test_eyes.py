@@ -3,24 +3,11 @@
 import numpy as np
 import pytest
 
-from models.assets import fetch
-from models.face_engines import open_face_engines
 from models.geometry import Image
 from models.open_basis import BLENDSHAPE_NAMES
 from models.spec import FloatArray
 from train.real.eyes import CORNER, contours_of, paint_eyes, palettes_of
-from train.real.media import read_picture
 from train.real.teacher import Teacher
-
-
-@pytest.fixture(scope="module")
-def teacher() -> Teacher:
-    return Teacher(open_face_engines(fetch("face_landmarker")))
-
-
-@pytest.fixture(scope="module")
-def picture() -> Image:
-    return read_picture(fetch("single_face"))
 
 
 @pytest.fixture(scope="module")

@@ -6,7 +6,6 @@ import torch
 
 from models import renderer
 from models.assets import fetch
-from models.face_engines import open_face_engines
 from models.geometry import Image
 from models.head_pose import fit_head, read_canonical_face
 from models.open_basis import BLENDSHAPE_NAMES
@@ -14,20 +13,9 @@ from models.open_head import load_open_head
 from models.spec import FloatArray
 from train.real.fit import Fitted, Fitter, to_crop
 from train.real.gather import Gatherer, recropped
-from train.real.media import read_picture
 from train.real.reenact import CANVAS, Stage
 from train.real.teacher import Faces, Teacher
 from train.synthetic.parameters import PLACES
-
-
-@pytest.fixture(scope="module")
-def teacher() -> Teacher:
-    return Teacher(open_face_engines(fetch("face_landmarker")))
-
-
-@pytest.fixture(scope="module")
-def picture() -> Image:
-    return read_picture(fetch("single_face"))
 
 
 @pytest.fixture(scope="module")
