@@ -23,7 +23,7 @@ OWNERS = {
     "av": ("stream/ingest/", "stream/render/video.py", "stream/ops/video.py", "train/real/media.py"),
     "openvino": ("models/engines/openvino.py",),
     "redis": ("stream/emit/", "stream/client/"),
-    "cv2": ("models/geometry.py", "models/engines/threads.py", "train/real/reenact.py"),
+    "cv2": ("models/geometry.py", "models/engines/threads.py", "train/real/eyes.py", "train/real/reenact.py"),
     "tflite": ("models/tflite.py",),
     "timm": ("models/smirk.py", "models/emotieff.py"),
     "torchvision": ("models/cage.py", "models/emoca.py"),
