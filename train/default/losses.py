@@ -17,7 +17,7 @@ from models.open_basis import EXPRESSION_NAMES
 from train.default.augment import Batch
 from train.default.network import Numbers, camera_error
 from train.default.twins import unrest
-from train.real.reenact import ASIDE
+from train.synthetic.parameters import GAZE_ASIDE
 
 POINT, OUTLINE = 0.02, 0.04
 """Normalised units of the crop: a pixel is 0.009."""
@@ -64,7 +64,7 @@ class Losses:
         moves = torch.from_numpy(head.shape_basis).square().sum(dim=(0, 1))  # [300] square metres
         self._axes = moves / moves.sum()
         self._counts = torch.ones(len(EXPRESSION_NAMES))
-        self._counts[ASIDE] = GAZE
+        self._counts[GAZE_ASIDE] = GAZE
 
     def roots(self, parameters: Tensor) -> Tensor:
         """The joints [B, 3] that heads of parameters [B, 361] turn about."""

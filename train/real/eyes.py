@@ -25,7 +25,7 @@ CORNER = 8
 IRISES = (468, 473)
 """Middles of the irises; four places on the edge follow each."""
 ASIDE, UP = 0.62, 0.35
-"""How far an iris goes aside and up, of half the eye's width: MediaPipe then says 0.6 to 0.9 of eyeLookIn and Out."""
+"""How far an iris goes aside and up, of half the eye's width: MediaPipe then says 0.6 to 0.7 of eyeLookIn and Out."""
 LEAST_OPEN = 0.12
 """Height of an eye over its width: below, its iris cannot be seen."""
 OPENED = 1.1
@@ -85,14 +85,14 @@ def paint_eyes(
 def _axes(contour: FloatArray) -> tuple[FloatArray, FloatArray, FloatArray, float]:
     """Middle of an eye, its directions to the picture's right and upwards, and half its width."""
     first, second = contour[0], contour[CORNER]
-    half = float(np.linalg.norm(second - first)) / 2
-    across = (second - first) / max(2 * half, 1e-3)
+    half = max(float(np.linalg.norm(second - first)) / 2, 1e-3)  # an eye seen edge-on has no width
+    across = (second - first) / (2 * half)
     return (first + second) / 2, across, np.array([across[1], -across[0]], np.float32), half
 
 
 def _openness(contour: FloatArray) -> float:
     _, _, up, half = _axes(contour)
-    return float(np.ptp(contour @ up)) / max(2 * half, 1e-3)
+    return float(np.ptp(contour @ up)) / (2 * half)
 
 
 @dataclass(frozen=True, slots=True)

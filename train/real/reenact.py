@@ -19,13 +19,13 @@ import torch
 from models.flame import HeadLayer, project
 from models.geometry import Image
 from models.head import HeadModel
-from models.open_basis import EXPRESSION_NAMES, from_blendshapes
+from models.open_basis import from_blendshapes
 from models.rasterise import rasterise, scanlines
 from models.renderer import FaceMesh, to_pixels
 from models.spec import CROP_SIZE, FloatArray
 from train.real.eyes import CONTOURS, Palette, contours_of, paint_eyes, palettes_of
 from train.synthetic.expressions import draw_actions
-from train.synthetic.parameters import PLACES, axis_angle
+from train.synthetic.parameters import GAZE_ASIDE, GAZE_DOWN, GAZE_UP, PLACES, axis_angle
 
 CANVAS = 288
 """Side of the new picture, pixels: the crop with something around it."""
@@ -43,12 +43,6 @@ OWN_EXPRESSION = 0.3
 """Share of new faces that keep the photo's expression, or part of it."""
 SEAM = 6.0
 """Pixels over which a blended face goes over into the first photo."""
-ASIDE = [EXPRESSION_NAMES.index(f"eyeLook{way}{side}") for way in ("In", "Out") for side in ("Left", "Right")]
-"""Coefficients of a gaze to one side: turned, an eyeball shows what its lids hid, of which the photo has no pixels."""
-UPWARDS, DOWNWARDS = (
-    [EXPRESSION_NAMES.index(f"eyeLook{way}{side}") for side in ("Left", "Right")] for way in ("Up", "Down")
-)
-"""Coefficients of a gaze up and down."""
 TEETH, THROAT, TONGUE = (196.0, 190.0, 178.0), (70.0, 32.0, 32.0), (160.0, 92.0, 90.0)
 """Colours of what a newly opened mouth shows, in bright light."""
 
@@ -125,7 +119,8 @@ class Stage:
             drawn = from_blendshapes(draw_actions(random)[None])
             for name, values in zip(("expression", "eyelids", "jaw"), drawn, strict=True):
                 new[PLACES[name]] = values[0]
-        new[PLACES["expression"]][ASIDE] = actor.parameters[PLACES["expression"]][ASIDE]
+        # Turned aside, an eyeball shows what its lids hid, of which the photo has no pixels.
+        new[PLACES["expression"]][GAZE_ASIDE] = actor.parameters[PLACES["expression"]][GAZE_ASIDE]
         added = axis_angle(*random.normal(0, TURNS))
         turned = new[PLACES["pose"]] + added
         turned[1] = np.clip(turned[1], -np.radians(LIMIT_YAW), np.radians(LIMIT_YAW))
@@ -206,7 +201,7 @@ def _looking(picture: Image, actor: Actor, parameters: FloatArray, eyes: FloatAr
 
 
 def _upwards(expression: FloatArray) -> float:
-    return float((expression[UPWARDS] - expression[DOWNWARDS]).mean())
+    return float((expression[GAZE_UP] - expression[GAZE_DOWN]).mean())
 
 
 def _carried(shift: FloatArray, mask: FloatArray) -> FloatArray:

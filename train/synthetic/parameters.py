@@ -2,7 +2,7 @@
 
 import numpy as np
 
-from models.open_basis import from_blendshapes
+from models.open_basis import EXPRESSION_NAMES, from_blendshapes
 from models.spec import FLAME_LAYOUT, FloatArray
 from train.synthetic.expressions import draw_actions
 
@@ -13,6 +13,11 @@ PLACES: dict[str, slice] = {
     name: slice(int(end) - size, int(end)) for (name, size), end in zip(FLAME_LAYOUT.items(), _ENDS, strict=True)
 }
 """Where each array of FlameParams lies among the 361."""
+GAZE_ASIDE, GAZE_UP, GAZE_DOWN = (
+    [EXPRESSION_NAMES.index(f"eyeLook{way}{side}") for way in ways for side in ("Left", "Right")]
+    for ways in (("In", "Out"), ("Up",), ("Down",))
+)
+"""Expression coefficients of a gaze to one side, up and down."""
 
 KEPT_AXES, SMALLEST = 60, 0.3
 """Axes of identity drawn whole; and the share of the last one, which no camera would see."""
