@@ -18,7 +18,7 @@ from train.synthetic.parameters import PLACES
 
 SCALE, SHIFT = 0.06, 0.03
 """Half the range of the crop's side, and of its place in normalised units: a little more than landmarks jitter."""
-ROLL, MOST_ROLL = 0.17, 0.5
+ROLL, MOST_ROLL = 0.2, 0.55
 """Spread and limit of the turn within the picture, radians: portraits hold their heads straighter than clips do."""
 SIDE_LIGHT = 0.35
 """Spread of how much light grows from the middle of a crop to its edge, logarithmic."""

@@ -1,4 +1,8 @@
-"""How far a model agrees with MediaPipe on real faces: actions, rotation, landmarks; over clips and over people."""
+"""How far a model agrees with MediaPipe on real faces: actions, rotation, landmarks; over clips and over people.
+
+MediaPipe is believed where it can be: in frames in which nothing is before the face, and of actions of which it says
+the same when the picture is mirrored. What it guesses is counted too, and judged by nothing.
+"""
 
 import itertools
 from collections.abc import Mapping, Sequence
@@ -6,11 +10,12 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
+import numpy.typing as npt
 import torch
 
 from models.flame import HeadLayer, project
 from models.head import HeadModel
-from models.head_pose import fit_head
+from models.head_pose import DoubleArray, fit_head
 from models.open_basis import BLENDSHAPE_NAMES, actions
 from models.spec import FlameParams, FloatArray
 from train.errors import MediaError
@@ -18,8 +23,10 @@ from train.evaluate.figures import degrees_between, pearson, stacked, turns
 from train.evaluate.report import Figure, Section, Track, untracked
 from train.evaluate.watch import Bench, Watched, watch_clip, watch_pictures
 from train.real.fit import targets_of
-from train.real.media import FIRST_FACE, JUDGED_CLIPS, portraits, read_clip, read_picture
+from train.real.media import FIRST_FACE, JUDGED_CLIPS, in_view, portraits, read_clip, read_picture
 from train.real.teacher import Faces
+
+BoolArray = npt.NDArray[np.bool_]
 
 KEYS: dict[str, tuple[str, ...]] = {
     "jawOpen": ("jawOpen",),
@@ -30,6 +37,8 @@ KEYS: dict[str, tuple[str, ...]] = {
 """Actions that are judged one by one; the mean of left and right."""
 MOVES = 0.02
 """Standard deviation of the teacher's score from which an action moves."""
+SURE = 0.6
+"""r of the teacher with itself, of mirrored pictures, below which an action is a guess: no model can agree with it."""
 KEY_R, MEAN_R, DEGREES, PERCENT = 0.8, 0.6, 4.0, 4.0
 """Targets: r of a key action and on average, mean angle, landmarks in percent of the distance between the eyes."""
 _KEY_COLUMNS = {key: [BLENDSHAPE_NAMES.index(name) for name in names] for key, names in KEYS.items()}
@@ -40,9 +49,11 @@ class Agreement:
     """A model's figures on F faces."""
 
     keys: Mapping[str, float | None]
-    """r of each of KEYS; None where the teacher's does not move."""
+    """r of each of KEYS; None where the teacher's does not move, or is not sure."""
     moving: Mapping[str, float]
-    """r of every action that moves."""
+    """r of every action that moves and of which the teacher is sure."""
+    unsure: Mapping[str, float]
+    """r of the other actions that move."""
     degrees: float
     """Mean angle to our fit of MediaPipe's canonical face."""
     package_degrees: float | None
@@ -52,8 +63,17 @@ class Agreement:
 
     @property
     def mean_r(self) -> float | None:
+        """Over the actions that move, if the teacher is sure of them."""
+        return _mean(self.moving)
+
+    @property
+    def mean_r_of_all(self) -> float | None:
         """Over the actions that move."""
-        return float(np.mean(list(self.moving.values()))) if self.moving else None
+        return _mean({**self.moving, **self.unsure})
+
+
+def _mean(figures: Mapping[str, float]) -> float | None:
+    return float(np.mean(list(figures.values()))) if figures else None
 
 
 def key_actions(scores: FloatArray) -> FloatArray:
@@ -64,9 +84,8 @@ def key_actions(scores: FloatArray) -> FloatArray:
 def agreement(bench: Bench, watched: Watched, params: Sequence[FlameParams]) -> Agreement:
     """How parameters of the faces agree with MediaPipe."""
     found, true = actions(params), watched.faces.blendshapes
-    key_r = pearson(key_actions(found), key_actions(true))
-    key_moves = key_actions(true).std(axis=0) >= MOVES
-    r, moves = pearson(found, true), true.std(axis=0) >= MOVES
+    key_r, key_moves, key_sure = _read(key_actions(found), key_actions(true), key_actions(watched.mirrored))
+    r, moves, sure = _read(found, true, watched.mirrored)
     turned = turns(np.stack([face.pose for face in params]))
     fitted, _ = fit_head(bench.canonical, watched.faces.landmarks, watched.faces.boxes)
     package_degrees = None
@@ -75,12 +94,18 @@ def agreement(bench: Bench, watched: Watched, params: Sequence[FlameParams]) -> 
         if seen.any():
             package_degrees = float(degrees_between(turned[seen], watched.rotations[seen]).mean())
     return Agreement(
-        keys={key: float(key_r[i]) if key_moves[i] else None for i, key in enumerate(KEYS)},
-        moving={name: float(r[i]) for i, name in enumerate(BLENDSHAPE_NAMES) if i and moves[i]},
+        keys={key: float(key_r[i]) if key_moves[i] and key_sure[i] else None for i, key in enumerate(KEYS)},
+        moving={name: float(r[i]) for i, name in enumerate(BLENDSHAPE_NAMES) if moves[i] and sure[i]},
+        unsure={name: float(r[i]) for i, name in enumerate(BLENDSHAPE_NAMES) if moves[i] and not sure[i]},
         degrees=float(degrees_between(turned, turns(fitted)).mean()),
         package_degrees=package_degrees,
         percent=100 * float(np.median(landmark_distances(bench.head, watched.faces, params))),
     )
+
+
+def _read(found: FloatArray, true: FloatArray, again: FloatArray) -> tuple[DoubleArray, BoolArray, BoolArray]:
+    """r of N actions [F, N] that were found, whether each moves, and whether the teacher says it `again`."""
+    return pearson(found, true), true.std(axis=0) >= MOVES, pearson(again, true) >= SURE
 
 
 @torch.inference_mode()
@@ -107,11 +132,20 @@ def clip_paths(media: Path, names: Sequence[str] | None = None) -> dict[str, Pat
     return paths
 
 
-def judge_clip(bench: Bench, name: str, path: Path, track: Track = untracked) -> tuple[Section, Watched]:
-    """A clip of a person who is in no training. Raises MediaError or TrainingError."""
-    frames = itertools.islice(read_clip(path), FIRST_FACE.get(name, 0), None)
-    watched = watch_clip(bench, track(frames, f"clip {name}"), str(path))
-    return _section(bench, f"clip {name}, {len(watched)} faces", watched, judged=True), watched
+def judge_clip(bench: Bench, name: str, path: Path, track: Track = untracked) -> tuple[list[Section], Watched]:
+    """A clip of a person who is in no training; then, judged by nothing, its frames where something hides the face.
+
+    Raises MediaError or TrainingError.
+    """
+    first = FIRST_FACE.get(name, 0)
+    watched = watch_clip(bench, track(itertools.islice(read_clip(path), first, None), f"clip {name}"), str(path))
+    clear = np.array([in_view(path, first + number) for number in watched.pictures])
+    seen, hidden = watched.those(clear), watched.those(~clear)
+    sections = [_section(bench, f"clip {name}, {len(seen)} faces", seen, judged=True)]
+    if len(hidden):
+        what = f"clip {name}, {len(hidden)} faces behind a hand, which the teacher guesses"
+        sections.append(_section(bench, what, hidden, judged=False))
+    return sections, watched
 
 
 def judge_portraits(bench: Bench, media: Path, limit: int | None = None, track: Track = untracked) -> Section:
@@ -132,22 +166,25 @@ def _section(bench: Bench, name: str, watched: Watched, *, judged: bool) -> Sect
             model.keys[key],
             other.keys[key],
             target=(">=", KEY_R) if judged else None,
-            note="" if model.keys[key] is not None else "still: the teacher's does not move",
+            note="" if model.keys[key] is not None else "the teacher's does not move, or it is not sure",
         )
         for key in KEYS
     ]
+    counted = f"{len(model.moving)}; {len(model.unsure)} more are the teacher's guesses"
     rows = [
-        Figure("r of actions that move, mean", model.mean_r, other.mean_r, "", (">=", MEAN_R), f"{len(model.moving)}"),
+        Figure("r of actions that move, mean", model.mean_r, other.mean_r, "", (">=", MEAN_R), counted),
+        Figure("the same, guesses too", model.mean_r_of_all, other.mean_r_of_all),
         Figure("rotation, mean", model.degrees, other.degrees, "°", ("<=", DEGREES), "to our weak-perspective fit"),
         Figure("landmarks, median", model.percent, other.percent, "%", ("<=", PERCENT), "of the eyes' distance"),
     ]
     if model.package_degrees is not None:
         degrees = (model.package_degrees, other.package_degrees)
-        rows.insert(2, Figure("rotation, mean", *degrees, "°", ("<=", DEGREES), "to the mediapipe package's"))
+        rows.insert(3, Figure("rotation, mean", *degrees, "°", ("<=", DEGREES), "to the mediapipe package's"))
     if not judged:
         rows = [Figure(row.what, row.model, row.baseline, row.unit, None, row.note) for row in rows]
     details = {
         "faces": len(watched),
         "moving": {"model": dict(model.moving), "baseline": dict(other.moving)},
+        "unsure": {"model": dict(model.unsure), "baseline": dict(other.unsure)},
     }
     return Section(name, [*figures, *rows], details)

@@ -43,10 +43,10 @@ class Evaluation:
 
     def _clips(self) -> Iterator[Section]:
         for name, path in clip_paths(self.request.media, self.request.clips).items():
-            section, watched = judge_clip(self.bench, name, path, self.track)
+            sections, watched = judge_clip(self.bench, name, path, self.track)
             if self.request.out is not None:
-                plot_timeline(watched, section.name, self.request.out / f"timeline-{name}.png")
-            yield section
+                plot_timeline(watched, f"clip {name}", self.request.out / f"timeline-{name}.png")
+            yield from sections
 
     def _portraits(self) -> Iterator[Section]:
         yield judge_portraits(self.bench, self.request.media, self.request.portraits, self.track)

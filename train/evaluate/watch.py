@@ -1,9 +1,10 @@
 """Real faces as everyone sees them: the teacher, the model that is judged, and the blendshape default beside it."""
 
 from collections.abc import Iterable, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
+import numpy.typing as npt
 
 from models.face_model import FaceModel
 from models.geometry import Image, crop_faces
@@ -41,12 +42,21 @@ class Watched:
 
     pictures: IntArray  # [F] number of the picture
     faces: Faces  # what the teacher sees
+    mirrored: FloatArray  # [F, 52] the teacher's blendshapes of the mirrored pictures
     model: list[FlameParams]
     baseline: list[FlameParams]
     rotations: DoubleArray | None  # [F, 3, 3] of the mediapipe package, NaN where it sees no face; None without it
 
     def __len__(self) -> int:
         return len(self.pictures)
+
+    def those(self, chosen: npt.NDArray[np.bool_]) -> "Watched":
+        """The chosen ones of the faces [F]."""
+        places = chosen.nonzero()[0]
+        faces = Faces(*(getattr(self.faces, name)[chosen] for name in Faces.__dataclass_fields__))
+        rotations = None if self.rotations is None else self.rotations[chosen]
+        model, baseline = ([params[place] for place in places] for params in (self.model, self.baseline))
+        return Watched(self.pictures[chosen], faces, self.mirrored[chosen], model, baseline, rotations)
 
 
 @dataclass(frozen=True, slots=True)
@@ -55,6 +65,7 @@ class _Look:
 
     number: int
     faces: Faces
+    mirrored: FloatArray  # [F, 52]
     crops: FloatArray  # [F, 3, 224, 224]
     rotations: list[DoubleArray]
 
@@ -83,18 +94,19 @@ def _watched(bench: Bench, seen: Iterable[tuple[int, Image, Faces]], what: str) 
         said = bench.ask(_batch(chunk))
         model += said[0]
         baseline += said[1]
-        looks += [_Look(look.number, look.faces, no_crops(), look.rotations) for look in chunk]
+        looks += [replace(look, crops=no_crops()) for look in chunk]
     if not model:
         raise TrainingError(f"{what}: no face is seen in it, expected one or more; give --media the MANIFEST's files")
     rotations = None if bench.package is None else np.stack([turn for look in looks for turn in look.rotations])
     numbers = np.repeat([look.number for look in looks], [len(look.faces) for look in looks])
-    return Watched(numbers, _joined([look.faces for look in looks]), model, baseline, rotations)
+    mirrored = np.concatenate([look.mirrored for look in looks])
+    return Watched(numbers, _joined([look.faces for look in looks]), mirrored, model, baseline, rotations)
 
 
 def _look(bench: Bench, number: int, rgb: Image, faces: Faces) -> _Look:
     crops = crop_faces(rgb, faces.boxes) if bench.model.needs_crops else no_crops()
     turns = [] if bench.package is None else [bench.package.rotation(rgb, box) for box in faces.boxes]
-    return _Look(number, faces, crops, turns)
+    return _Look(number, faces, bench.teacher.mirrored(rgb, faces.landmarks), crops, turns)
 
 
 def _chunks(looks: Iterable[_Look]) -> Iterator[list[_Look]]:

@@ -14,8 +14,9 @@ from models.head_pose import read_canonical_face
 from models.spec import CROP_SIZE, FloatArray
 from train.default.examples import KINDS, Examples
 from train.real.fit import Fitter, targets_of
-from train.real.media import read_clip, read_picture
+from train.real.media import in_view, read_clip, read_picture
 from train.real.reenact import CANVAS, Actor, Stage
+from train.real.roles import draw_role
 from train.real.teacher import Faces, Teacher
 from train.synthetic.parameters import PLACES
 
@@ -63,11 +64,11 @@ class Gatherer:
                 yield from _each(rgb, self._teacher.look(rgb))
 
     def clip(self, path: Path, every: int = 1) -> Iterator[Seen]:
-        """The faces of a clip's frames, or of one in `every`; every other frame mirrored."""
+        """The faces of a clip's frames, or of one in `every`, if in full view; every other frame mirrored."""
         self._teacher.forget()
         for number, rgb in enumerate(read_clip(path)):
             faces = self._teacher.follow(rgb)
-            if number % every:
+            if number % every or not in_view(path, number):
                 continue
             if number // every % 2:
                 rgb = np.ascontiguousarray(rgb[:, ::-1])
@@ -108,7 +109,7 @@ class Gatherer:
     ) -> tuple[FloatArray, Image]:
         """Parameters [361] and picture of an actor, or of a blend with another one."""
         stage = self._stage
-        parameters = stage.draw_parameters(actor, random)
+        parameters = draw_role(actor.parameters, random)
         aside = random.uniform(-1, 1) if random.random() < LOOKING else None
         if random.random() >= BLENDED:
             return parameters, stage.perform(actor, parameters, random, aside)

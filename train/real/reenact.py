@@ -19,13 +19,12 @@ import torch
 from models.flame import HeadLayer, project
 from models.geometry import Image
 from models.head import HeadModel
-from models.open_basis import from_blendshapes
 from models.rasterise import rasterise, scanlines
-from models.renderer import FaceMesh, to_pixels
+from models.renderer import FaceMesh, to_pixels, vertex_normals
 from models.spec import CROP_SIZE, FloatArray
 from train.real.eyes import CONTOURS, Palette, contours_of, paint_eyes, palettes_of
-from train.synthetic.expressions import draw_actions
-from train.synthetic.parameters import GAZE_ASIDE, GAZE_DOWN, GAZE_UP, PLACES, axis_angle
+from train.real.light import light_of, lit, relit
+from train.synthetic.parameters import GAZE_DOWN, GAZE_UP, PLACES
 
 CANVAS = 288
 """Side of the new picture, pixels: the crop with something around it."""
@@ -35,12 +34,6 @@ PARTS = ("face", "left_eyeball", "right_eyeball", "mouth_cavity", "left_eye_sock
 """What is textured from the photo."""
 REACH = 23.0
 """Pixels over which the shift of the face is carried outwards and smoothed."""
-TURNS = (15.0, 11.0, 6.0)
-"""Spread of added yaw, pitch and roll, degrees."""
-LIMIT_YAW = 40.0
-"""Degrees that a head may be turned: beyond, the photo lacks the far cheek."""
-OWN_EXPRESSION = 0.3
-"""Share of new faces that keep the photo's expression, or part of it."""
 SEAM = 6.0
 """Pixels over which a blended face goes over into the first photo."""
 TEETH, THROAT, TONGUE = (196.0, 190.0, 178.0), (70.0, 32.0, 32.0), (160.0, 92.0, 90.0)
@@ -56,6 +49,8 @@ class Actor:
     landmarks: FloatArray  # [478, 3] MediaPipe's, in the picture
     places: torch.Tensor  # [K, 2] where the vertices of PARTS are in the picture, pixels
     gap: float  # how far the lips were apart, in distances of the eyes' outer corners
+    light: torch.Tensor  # [4] of the photo
+    lit: torch.Tensor  # [K] how bright it made the vertices
     eyes_off: FloatArray  # [2, 16, 2] from the fitted head's eyes to those of the photo
     palettes: tuple[Palette, Palette] | None  # of the eyes, where both are open
 
@@ -65,6 +60,7 @@ class _Posed:
     """A head as it is placed in the canvas."""
 
     points: torch.Tensor  # [K, 3] pixels and depth of the vertices of PARTS
+    normals: torch.Tensor  # [K, 3]
     eyes: FloatArray  # [2, 16, 2] outlines of the eyes, pixels
     gap: float
 
@@ -82,6 +78,7 @@ class Stage:
         self._mesh = FaceMesh(
             torch.from_numpy(ids), torch.from_numpy(numbers[head.faces[kept[head.faces].all(axis=1)]])
         )
+        self._skin = torch.from_numpy(np.isin(ids, head.regions["face"]) & ~inside)
         self._inside = torch.from_numpy(inside.astype(np.float32))[:, None]
         places = list(head.mediapipe_indices)
         self._lips = (places.index(13), places.index(14))
@@ -93,39 +90,22 @@ class Stage:
         to_canvas = (CROP_SIZE - 1) / float(box[2])  # the crop's own pixel grid, carried on beyond its borders
         shift = (CANVAS - 1) / 2 - to_canvas * box[:2]
         matrix = np.array([[to_canvas, 0, shift[0]], [0, to_canvas, shift[1]]], np.float64)
-        picture = cv2.warpAffine(rgb, matrix, (CANVAS, CANVAS), flags=cv2.INTER_LINEAR, borderMode=cv2.BORDER_REPLICATE)
+        warped = cv2.warpAffine(rgb, matrix, (CANVAS, CANVAS), flags=cv2.INTER_LINEAR, borderMode=cv2.BORDER_REPLICATE)
+        picture = np.asarray(warped, np.uint8)
         posed = self._pose(parameters)
         moved = landmarks * np.float32(to_canvas) + np.array([*shift, 0], np.float32)
+        light = light_of(picture, posed.points[self._skin, :2], posed.normals[self._skin])
         return Actor(
-            np.asarray(picture, np.uint8),
+            picture,
             parameters,
             moved,
             posed.points[:, :2],
             posed.gap,
+            light,
+            lit(light, posed.normals),
             contours_of(moved) - posed.eyes,
-            palettes_of(np.asarray(picture, np.uint8), moved),
+            palettes_of(picture, moved),
         )
-
-    def draw_parameters(self, actor: Actor, random: np.random.Generator) -> FloatArray:
-        """Something else [361] for an actor to do: other actions, a turn, a little nearer or aside."""
-        new = actor.parameters.copy()
-        if random.random() < OWN_EXPRESSION:
-            share = random.uniform(0, 1.2)
-            for name in ("expression", "eyelids", "jaw"):
-                new[PLACES[name]] *= share
-            new[PLACES["expression"]] = new[PLACES["expression"]].clip(0, 1)
-            new[PLACES["eyelids"]] = new[PLACES["eyelids"]].clip(0, 1)
-        else:
-            drawn = from_blendshapes(draw_actions(random)[None])
-            for name, values in zip(("expression", "eyelids", "jaw"), drawn, strict=True):
-                new[PLACES[name]] = values[0]
-        # Turned aside, an eyeball shows what its lids hid, of which the photo has no pixels.
-        new[PLACES["expression"]][GAZE_ASIDE] = actor.parameters[PLACES["expression"]][GAZE_ASIDE]
-        added = axis_angle(*random.normal(0, TURNS))
-        turned = new[PLACES["pose"]] + added
-        turned[1] = np.clip(turned[1], -np.radians(LIMIT_YAW), np.radians(LIMIT_YAW))
-        new[PLACES["pose"]] = turned
-        return new
 
     def perform(
         self, actor: Actor, parameters: FloatArray, random: np.random.Generator, aside: float | None = None
@@ -161,7 +141,8 @@ class Stage:
     def _drawn(self, actor: Actor, posed: _Posed, random: np.random.Generator) -> tuple[Image, npt.NDArray[np.uint8]]:
         """The picture of an actor in another pose, and where the face is in it [CANVAS, CANVAS], 0 or 1."""
         seen = rasterise(posed.points[None], self._mesh.faces, (CANVAS, CANVAS), scanlines)
-        values = seen.interpolate(torch.cat([actor.places, self._inside], dim=1)[None], self._mesh.faces)
+        change = torch.where(self._skin, lit(actor.light, posed.normals) / actor.lit, 1.0)[:, None]
+        values = seen.interpolate(torch.cat([actor.places, self._inside, change], dim=1)[None], self._mesh.faces)
         filled = seen.picture(values)[0].numpy()
         mask = seen.mask[0].numpy()
         rows, columns = np.mgrid[0:CANVAS, 0:CANVAS].astype(np.float32)
@@ -169,7 +150,7 @@ class Stage:
         around = _carried(shift, mask)
         x, y = np.where(mask, shift, around) + np.stack([columns, rows])
         moved = cv2.remap(actor.picture, x, y, cv2.INTER_LINEAR, borderMode=cv2.BORDER_REFLECT)
-        picture = np.asarray(moved, np.uint8)
+        picture = relit(np.asarray(moved, np.uint8), filled[3], mask)
         opened = np.clip((posed.gap - actor.gap) / 0.06, 0, 1)
         if opened > 0:
             picture = _open_mouth(picture, filled[2] * mask * opened, random)
@@ -183,14 +164,16 @@ class Stage:
         head = self._layer(**parts)
         scaled = camera.clone()
         scaled[:, 0] /= ROOM
-        points = to_pixels(project(head.vertices[:, self._mesh.vertices], scaled), (CANVAS, CANVAS))[0]
+        vertices = head.vertices[:, self._mesh.vertices]
+        normals = vertex_normals(vertices, self._mesh.faces)[0]
+        points = to_pixels(project(vertices, scaled), (CANVAS, CANVAS))[0]
         points[:, :2] += 0.5  # SMIRK counts from the middle of the first pixel, a rasteriser from its edge
         marks = head.mediapipe[0]
         apart = (marks[self._lips[0]] - marks[self._lips[1]]).norm() / (
             marks[self._corners[0]] - marks[self._corners[1]]
         ).norm()
         eyes = to_pixels(project(marks[None, self._eyes.flatten()], scaled), (CANVAS, CANVAS))[0, :, :2]
-        return _Posed(points, eyes.reshape(*self._eyes.shape, 2).numpy(), float(apart))
+        return _Posed(points, normals, eyes.reshape(*self._eyes.shape, 2).numpy(), float(apart))
 
 
 def _looking(picture: Image, actor: Actor, parameters: FloatArray, eyes: FloatArray, aside: float | None) -> Image:

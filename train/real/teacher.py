@@ -1,5 +1,6 @@
 """MediaPipe as a teacher: landmarks and blendshapes of the faces in a picture, by the engines that a run uses."""
 
+import re
 from dataclasses import dataclass
 
 import numpy as np
@@ -7,12 +8,18 @@ import numpy as np
 from models import blaze_face, face_mesh
 from models.face_engines import FaceEngines
 from models.geometry import Float64Array, Image, crop_box, letterbox, regions_to_frame, sample_regions
+from models.open_basis import BLENDSHAPE_NAMES
 from models.spec import FloatArray
 
 STILL_LOOKS = 3
 """How often a picture that stands alone is looked at: the region that landmarks give is better than the detector's."""
 
 NEAR_LOOKS = 2
+_OTHER_SIDE = {"Left": "Right", "Right": "Left"}
+_CHANGED = [
+    BLENDSHAPE_NAMES.index(re.sub("Left|Right", lambda side: _OTHER_SIDE[side[0]], name)) for name in BLENDSHAPE_NAMES
+]
+"""For each action, the place of the other side's."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -59,6 +66,20 @@ class Teacher:
         for _ in range(NEAR_LOOKS):
             found, regions = self._see(rgb, regions)
         return self._faces(found)
+
+    def mirrored(self, rgb: Image, landmarks: FloatArray) -> FloatArray:
+        """Blendshapes [F, 52] of the faces with landmarks [F, 478, 3], of the mirrored picture; sides changed back."""
+        if len(landmarks) == 0:
+            return np.empty((0, len(BLENDSHAPE_NAMES)), np.float32)
+        mirrored = np.ascontiguousarray(rgb[:, ::-1])
+        regions = face_mesh.landmark_regions(landmarks)
+        regions[:, 0] = rgb.shape[1] - 1 - regions[:, 0]
+        regions[:, 4] *= -1
+        for _ in range(NEAR_LOOKS):
+            points, _ = self._engines.landmarks(sample_regions(mirrored, regions, face_mesh.INPUT_SIZE))
+            found = regions_to_frame(points, regions)
+            regions = face_mesh.landmark_regions(found)
+        return self._faces(found).blendshapes[:, _CHANGED]
 
     def _detect(self, rgb: Image) -> Float64Array:
         boxes, scores = self._engines.detector(letterbox(rgb, blaze_face.INPUT_SIZE)[None])

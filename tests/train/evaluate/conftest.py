@@ -20,7 +20,7 @@ from train.real.teacher import Faces
 
 
 class Told:
-    """A teacher who finds in each picture the faces it is told, in turn."""
+    """A teacher who finds in each picture the faces it is told, in turn, and the same in a mirror."""
 
     def __init__(self, faces: Sequence[Faces]) -> None:
         self._faces = list(faces)
@@ -30,7 +30,11 @@ class Told:
         self.forgotten += 1
 
     def follow(self, rgb: object) -> Faces:
-        return self._faces.pop(0)
+        self._last = self._faces.pop(0)
+        return self._last
+
+    def mirrored(self, rgb: object, landmarks: np.ndarray) -> np.ndarray:
+        return self._last.blendshapes
 
     look = follow
 

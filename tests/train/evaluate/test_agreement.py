@@ -1,6 +1,7 @@
 """Agreement with MediaPipe, on faces whose figures are known."""
 
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -33,7 +34,7 @@ def scores(count: int = 60) -> np.ndarray:
 
 
 def watched_of(faces: Faces, params: list[FlameParams]) -> Watched:
-    return Watched(np.arange(len(faces)), faces, params, params, None)
+    return Watched(np.arange(len(faces)), faces, faces.blendshapes, params, params, None)
 
 
 def test_the_same_actions_and_turns_agree_wholly(bench_of: Make, faces_of: Make, params_of: Make, saying: Make) -> None:
@@ -46,6 +47,22 @@ def test_the_same_actions_and_turns_agree_wholly(bench_of: Make, faces_of: Make,
     assert found.mean_r == pytest.approx(1, abs=1e-5)
     assert found.degrees < 0.1
     assert found.package_degrees is None
+
+
+def test_what_the_teacher_does_not_say_again_is_judged_by_nothing(
+    bench_of: Make, faces_of: Make, params_of: Make, saying: Make
+) -> None:
+    true, poses = scores(), np.zeros((60, 3))
+    again = true.copy()
+    again[:, COLUMN["jawOpen"]] = true[::-1, COLUMN["jawOpen"]]
+    said = true.copy()
+    said[:, COLUMN["jawOpen"]] = 1 - true[:, COLUMN["jawOpen"]]
+    watched = replace(watched_of(faces_of(poses, true), params_of(poses, said)), mirrored=again)
+    found = agreement(bench_of([], saying(None)), watched, watched.model)
+    assert found.keys["jawOpen"] is None
+    assert found.unsure == {"jawOpen": pytest.approx(-1, abs=1e-4)}
+    assert found.mean_r == pytest.approx(1, abs=1e-4)
+    assert found.mean_r_of_all == pytest.approx(1 / 3, abs=1e-4)
 
 
 def test_what_is_never_predicted_counts_as_nothing(
@@ -68,7 +85,9 @@ def test_the_package_is_asked_only_where_it_sees_a_face(
     poses = np.zeros((3, 3))
     rotations = np.stack([np.eye(3), np.full((3, 3), np.nan), np.diag([-1.0, 1.0, -1.0])])
     faces, params = faces_of(poses, scores(3)), params_of(poses, scores(3))
-    found = agreement(bench_of([], saying(None)), Watched(np.arange(3), faces, params, params, rotations), params)
+    found = agreement(
+        bench_of([], saying(None)), Watched(np.arange(3), faces, faces.blendshapes, params, params, rotations), params
+    )
     assert found.package_degrees == pytest.approx(90, abs=1e-3)  # the mean of 0 and 180
 
 
@@ -95,6 +114,25 @@ def test_a_clip_that_is_missing_or_unknown_is_named(tmp_path: Path) -> None:
 
 
 @pytest.mark.media
+def test_frames_behind_a_hand_are_counted_apart(
+    bench_of: Make, faces_of: Make, params_of: Make, saying: Make, media: Make
+) -> None:
+    path = media(JUDGED_CLIPS["gesture"])
+    true = scores(195)
+    true[54:] = 1 - true[54:]
+    seen = [faces_of(np.zeros((1, 3)), row[None]) for row in true]
+    told = [*params_of(np.zeros((54, 3)), true[:54]), *params_of(np.zeros((141, 3)), 1 - true[54:])]
+    model = saying(lambda batch: [told.pop(0) for _ in batch.blendshapes], needs_crops=False)
+    other = saying(lambda batch: params_of(np.zeros((len(batch), 3)), batch.blendshapes), needs_crops=False)
+    (clear, hidden), watched = judge_clip(bench_of(seen, model, other), "gesture", path)
+    assert (len(watched), clear.details["faces"], hidden.details["faces"]) == (195, 54, 141)
+    assert clear.figures[0].model == pytest.approx(1, abs=1e-4)
+    assert hidden.figures[0].model == pytest.approx(-1, abs=1e-4)
+    assert clear.figures[0].met is True
+    assert hidden.figures[0].met is None
+
+
+@pytest.mark.media
 def test_a_real_clip_is_read_to_its_end(
     bench_of: Make, faces_of: Make, params_of: Make, saying: Make, media: Make
 ) -> None:
@@ -103,11 +141,11 @@ def test_a_real_clip_is_read_to_its_end(
     true = scores(73)
     seen = [faces_of(np.zeros((1, 3)), row[None]) for row in true]
     mirror = saying(lambda batch: params_of(np.zeros((len(batch), 3)), 1 - batch.blendshapes), needs_crops=False)
-    section, watched = judge_clip(bench_of(seen, mirror), "man", path)
+    (section,), watched = judge_clip(bench_of(seen, mirror), "man", path)
     by_name = {figure.what: figure for figure in section.figures}
     assert len(watched) == 73
     assert by_name["r of jawOpen"].model == pytest.approx(-1, abs=1e-4)
     assert by_name["r of jawOpen"].met is False
     assert by_name["r of browInnerUp"].met is None
-    assert "still" in by_name["r of browInnerUp"].note
+    assert "does not move" in by_name["r of browInnerUp"].note
     assert by_name["rotation, mean"].met is True

@@ -8,7 +8,7 @@ import pytest
 from PIL import Image as Pictures
 
 from train.errors import MediaError
-from train.real.media import read_clip, read_picture, split_of
+from train.real.media import in_view, read_clip, read_picture, split_of
 
 
 def png(size: int = 8) -> bytes:
@@ -50,3 +50,8 @@ def test_a_person_keeps_to_one_split() -> None:
     names = [f"A{number:06d}" for number in range(2000)]
     held = sum(split_of(name) == "held_out" for name in names)
     assert 140 < held < 260
+
+
+def test_frames_with_a_hand_before_the_face_are_known() -> None:
+    assert [in_view(Path("any/help.mkv"), frame) for frame in (24, 25, 41, 42)] == [True, False, False, True]
+    assert in_view(Path("any/other.mkv"), 30)
