@@ -20,6 +20,7 @@ from models.open_basis import BLENDSHAPE_NAMES, actions
 from models.spec import FlameParams, FloatArray
 from train.errors import MediaError
 from train.evaluate.figures import degrees_between, pearson, stacked, turns
+from train.evaluate.package import as_the_package_turns
 from train.evaluate.report import Figure, Section, Track, untracked
 from train.evaluate.watch import Bench, Watched, watch_clip, watch_pictures
 from train.real.fit import targets_of
@@ -57,7 +58,7 @@ class Agreement:
     degrees: float
     """Mean angle to our fit of MediaPipe's canonical face."""
     package_degrees: float | None
-    """The same to the mediapipe package's own; None where it is not installed or sees no face."""
+    """The same to the mediapipe package's own, in its space; None where it is not installed or sees no face."""
     percent: float
     """Median distance of the 105 landmarks to MediaPipe's, of the distance between the eyes' outer corners."""
 
@@ -92,7 +93,8 @@ def agreement(bench: Bench, watched: Watched, params: Sequence[FlameParams]) -> 
     if watched.rotations is not None:
         seen = np.isfinite(watched.rotations).all(axis=(1, 2))
         if seen.any():
-            package_degrees = float(degrees_between(turned[seen], watched.rotations[seen]).mean())
+            there = as_the_package_turns(bench.canonical, turned[seen], watched.away[seen])
+            package_degrees = float(degrees_between(there, watched.rotations[seen]).mean())
     return Agreement(
         keys={key: float(key_r[i]) if key_moves[i] and key_sure[i] else None for i, key in enumerate(KEYS)},
         moving={name: float(r[i]) for i, name in enumerate(BLENDSHAPE_NAMES) if moves[i] and sure[i]},
@@ -179,7 +181,9 @@ def _section(bench: Bench, name: str, watched: Watched, *, judged: bool) -> Sect
     ]
     if model.package_degrees is not None:
         degrees = (model.package_degrees, other.package_degrees)
-        rows.insert(3, Figure("rotation, mean", *degrees, "°", ("<=", DEGREES), "to the mediapipe package's"))
+        rows.insert(
+            3, Figure("rotation, mean", *degrees, "°", ("<=", DEGREES), "to the mediapipe package's, in its space")
+        )
     if not judged:
         rows = [Figure(row.what, row.model, row.baseline, row.unit, None, row.note) for row in rows]
     details = {

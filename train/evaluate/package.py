@@ -9,11 +9,33 @@ from typing import Any
 import numpy as np
 
 from models.geometry import Image
-from models.head_pose import DoubleArray
+from models.head_pose import CanonicalFace, DoubleArray, fit_similarity
 from models.spec import FloatArray
 
+FIELD_OF_VIEW = 63.0
+"""Degrees, from top to bottom, of the camera that the package takes every picture to be from."""
 NEAR = 0.25
 """How far apart, in sides of the crop, the centres of the same face may be as two programs see it."""
+
+
+def off_axis(boxes: FloatArray, rgb: Image) -> DoubleArray:
+    """How far right and down [F, 2] crops' squares [F, 3] are from a picture's middle, in focal lengths."""
+    height, width = rgb.shape[:2]
+    focal = height / 2 / np.tan(np.radians(FIELD_OF_VIEW / 2))
+    away: DoubleArray = (boxes[:, :2] - np.array([width, height]) / 2) / focal
+    return away
+
+
+def as_the_package_turns(face: CanonicalFace, rotations: DoubleArray, away: DoubleArray) -> DoubleArray:
+    """What the package says of heads with rotations [F, 3, 3] as seen in their crops, `away` [F, 2] from the middle.
+
+    It lays the canonical face on points in space. A camera sees those aside that are nearer further aside than the head
+    is, and there the package lays them: so a head is sheared by its depth, and the rotation that fits best is another.
+    """
+    points = face.points @ rotations.transpose(0, 2, 1)  # [F, 468, 3]
+    points[..., :2] += np.array([-1, 1]) * away[:, None] * points[..., 2:]
+    turned, _, _ = fit_similarity(face.points, points, face.weights)
+    return turned
 
 
 class Package:

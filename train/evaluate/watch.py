@@ -12,7 +12,7 @@ from models.head import HeadModel, IntArray
 from models.head_pose import CanonicalFace, DoubleArray
 from models.spec import CROP_SIZE, FaceBatch, FlameParams, FloatArray
 from train.errors import TrainingError
-from train.evaluate.package import Package
+from train.evaluate.package import Package, off_axis
 from train.real.teacher import Faces, Teacher
 
 AT_ONCE = 32
@@ -46,6 +46,7 @@ class Watched:
     model: list[FlameParams]
     baseline: list[FlameParams]
     rotations: DoubleArray | None  # [F, 3, 3] of the mediapipe package, NaN where it sees no face; None without it
+    away: DoubleArray  # [F, 2] as train.evaluate.package.off_axis says
 
     def __len__(self) -> int:
         return len(self.pictures)
@@ -56,7 +57,9 @@ class Watched:
         faces = Faces(*(getattr(self.faces, name)[chosen] for name in Faces.__dataclass_fields__))
         rotations = None if self.rotations is None else self.rotations[chosen]
         model, baseline = ([params[place] for place in places] for params in (self.model, self.baseline))
-        return Watched(self.pictures[chosen], faces, self.mirrored[chosen], model, baseline, rotations)
+        return Watched(
+            self.pictures[chosen], faces, self.mirrored[chosen], model, baseline, rotations, self.away[chosen]
+        )
 
 
 @dataclass(frozen=True, slots=True)
@@ -68,6 +71,7 @@ class _Look:
     mirrored: FloatArray  # [F, 52]
     crops: FloatArray  # [F, 3, 224, 224]
     rotations: list[DoubleArray]
+    away: DoubleArray  # [F, 2]
 
 
 def watch_clip(bench: Bench, frames: Iterable[Image], what: str) -> Watched:
@@ -100,13 +104,14 @@ def _watched(bench: Bench, seen: Iterable[tuple[int, Image, Faces]], what: str) 
     rotations = None if bench.package is None else np.stack([turn for look in looks for turn in look.rotations])
     numbers = np.repeat([look.number for look in looks], [len(look.faces) for look in looks])
     mirrored = np.concatenate([look.mirrored for look in looks])
-    return Watched(numbers, _joined([look.faces for look in looks]), mirrored, model, baseline, rotations)
+    away = np.concatenate([look.away for look in looks])
+    return Watched(numbers, _joined([look.faces for look in looks]), mirrored, model, baseline, rotations, away)
 
 
 def _look(bench: Bench, number: int, rgb: Image, faces: Faces) -> _Look:
     crops = crop_faces(rgb, faces.boxes) if bench.model.needs_crops else no_crops()
     turns = [] if bench.package is None else [bench.package.rotation(rgb, box) for box in faces.boxes]
-    return _Look(number, faces, bench.teacher.mirrored(rgb, faces.landmarks), crops, turns)
+    return _Look(number, faces, bench.teacher.mirrored(rgb, faces.landmarks), crops, turns, off_axis(faces.boxes, rgb))
 
 
 def _chunks(looks: Iterable[_Look]) -> Iterator[list[_Look]]:

@@ -34,7 +34,7 @@ def scores(count: int = 60) -> np.ndarray:
 
 
 def watched_of(faces: Faces, params: list[FlameParams]) -> Watched:
-    return Watched(np.arange(len(faces)), faces, faces.blendshapes, params, params, None)
+    return Watched(np.arange(len(faces)), faces, faces.blendshapes, params, params, None, np.zeros((len(faces), 2)))
 
 
 def test_the_same_actions_and_turns_agree_wholly(bench_of: Make, faces_of: Make, params_of: Make, saying: Make) -> None:
@@ -85,9 +85,8 @@ def test_the_package_is_asked_only_where_it_sees_a_face(
     poses = np.zeros((3, 3))
     rotations = np.stack([np.eye(3), np.full((3, 3), np.nan), np.diag([-1.0, 1.0, -1.0])])
     faces, params = faces_of(poses, scores(3)), params_of(poses, scores(3))
-    found = agreement(
-        bench_of([], saying(None)), Watched(np.arange(3), faces, faces.blendshapes, params, params, rotations), params
-    )
+    watched = replace(watched_of(faces, params), rotations=rotations)
+    found = agreement(bench_of([], saying(None)), watched, params)
     assert found.package_degrees == pytest.approx(90, abs=1e-3)  # the mean of 0 and 180
 
 
