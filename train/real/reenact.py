@@ -1,9 +1,9 @@
 """Real pixels with new parameters: a photographed face, textured from its own photo, doing something else.
 
 The fitted head is posed anew; what each pixel of the new face shows is looked up where the same place of the skin was
-in the photo. Around the face the picture follows it: the shift of the face's pixels is carried outwards and fades. A
-mouth that opens further than it was shows a dark inside, with some teeth and a tongue. Eyes look aside as they did in
-the photo, or are painted anew (train.real.eyes).
+in the photo, as bright as the photo's light now makes it (train.real.light). Around the face the picture follows it:
+the shift of the face's pixels is carried outwards and fades. A mouth that opens further than it was has a dark inside,
+with some teeth and a tongue. Eyes look aside as they did in the photo, or are painted anew (train.real.eyes).
 
 Two people blended are a third: the same head, shaped between theirs, is textured from both photos and the pictures are
 mixed.
@@ -50,7 +50,7 @@ class Actor:
     places: torch.Tensor  # [K, 2] where the vertices of PARTS are in the picture, pixels
     gap: float  # how far the lips were apart, in distances of the eyes' outer corners
     light: torch.Tensor  # [4] of the photo
-    lit: torch.Tensor  # [K] how bright it made the vertices
+    brightness: torch.Tensor  # [K] of the vertices in that light
     eyes_off: FloatArray  # [2, 16, 2] from the fitted head's eyes to those of the photo
     palettes: tuple[Palette, Palette] | None  # of the eyes, where both are open
 
@@ -78,7 +78,7 @@ class Stage:
         self._mesh = FaceMesh(
             torch.from_numpy(ids), torch.from_numpy(numbers[head.faces[kept[head.faces].all(axis=1)]])
         )
-        self._skin = torch.from_numpy(np.isin(ids, head.regions["face"]) & ~inside)
+        self._skin = torch.from_numpy(np.isin(ids, head.regions["face"]))
         self._inside = torch.from_numpy(inside.astype(np.float32))[:, None]
         places = list(head.mediapipe_indices)
         self._lips = (places.index(13), places.index(14))
@@ -141,7 +141,7 @@ class Stage:
     def _drawn(self, actor: Actor, posed: _Posed, random: np.random.Generator) -> tuple[Image, npt.NDArray[np.uint8]]:
         """The picture of an actor in another pose, and where the face is in it [CANVAS, CANVAS], 0 or 1."""
         seen = rasterise(posed.points[None], self._mesh.faces, (CANVAS, CANVAS), scanlines)
-        change = torch.where(self._skin, lit(actor.light, posed.normals) / actor.lit, 1.0)[:, None]
+        change = torch.where(self._skin, lit(actor.light, posed.normals) / actor.brightness, 1.0)[:, None]
         values = seen.interpolate(torch.cat([actor.places, self._inside, change], dim=1)[None], self._mesh.faces)
         filled = seen.picture(values)[0].numpy()
         mask = seen.mask[0].numpy()
