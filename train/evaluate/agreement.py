@@ -139,15 +139,21 @@ def judge_clip(bench: Bench, name: str, path: Path, track: Track = untracked) ->
 
     Raises MediaError or TrainingError.
     """
-    first = FIRST_FACE.get(name, 0)
-    watched = watch_clip(bench, track(itertools.islice(read_clip(path), first, None), f"clip {name}"), str(path))
-    clear = np.array([in_view(path, first + number) for number in watched.pictures])
+    frames = itertools.islice(read_clip(path), FIRST_FACE.get(name, 0), None)
+    watched = watch_clip(bench, track(frames, f"clip {name}"), str(path))
+    clear = in_full_view(name, watched)
     seen, hidden = watched.those(clear), watched.those(~clear)
     sections = [_section(bench, f"clip {name}, {len(seen)} faces", seen, judged=True)]
     if len(hidden):
         what = f"clip {name}, {len(hidden)} faces behind a hand, which the teacher guesses"
         sections.append(_section(bench, what, hidden, judged=False))
     return sections, watched
+
+
+def in_full_view(name: str, watched: Watched) -> BoolArray:
+    """Whether nothing is before each face [F] of a judged clip."""
+    path, first = Path(JUDGED_CLIPS[name]), FIRST_FACE.get(name, 0)
+    return np.array([in_view(path, first + number) for number in watched.pictures])
 
 
 def judge_portraits(bench: Bench, media: Path, limit: int | None = None, track: Track = untracked) -> Section:

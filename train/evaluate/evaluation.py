@@ -13,7 +13,7 @@ from models.mediapipe_face import open_mediapipe_face
 from models.open_head import load_open_head
 from models.real_faces import real_inputs
 from train.evaluate.affect import judge_affect
-from train.evaluate.agreement import clip_paths, judge_clip, judge_portraits
+from train.evaluate.agreement import clip_paths, in_full_view, judge_clip, judge_portraits
 from train.evaluate.candidates import Candidate, open_weights
 from train.evaluate.package import open_package
 from train.evaluate.plots import plot_scatter, plot_timeline
@@ -45,7 +45,8 @@ class Evaluation:
         for name, path in clip_paths(self.request.media, self.request.clips).items():
             sections, watched = judge_clip(self.bench, name, path, self.track)
             if self.request.out is not None:
-                plot_timeline(watched, f"clip {name}", self.request.out / f"timeline-{name}.png")
+                clear = in_full_view(name, watched)
+                plot_timeline(watched, clear, f"clip {name}", self.request.out / f"timeline-{name}.png")
             yield from sections
 
     def _portraits(self) -> Iterator[Section]:

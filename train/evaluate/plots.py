@@ -6,16 +6,19 @@ import numpy as np
 from matplotlib.figure import Figure as Picture
 
 from models.open_basis import actions
-from train.evaluate.agreement import KEYS, key_actions
+from train.evaluate.agreement import KEYS, BoolArray, key_actions
 from train.evaluate.synthetic import COEFFICIENTS, Compared
 from train.evaluate.watch import Watched
 
 COLUMNS = 9
-TEACHER, MODEL = "0.55", "tab:blue"
+TEACHER, MODEL, HIDDEN = "0.55", "tab:blue", "0.93"
 
 
-def plot_timeline(watched: Watched, title: str, out: Path) -> None:
-    """Write a PNG: the four key actions of a clip's first face over its frames, the teacher's and the model's."""
+def plot_timeline(watched: Watched, clear: BoolArray, title: str, out: Path) -> None:
+    """Write a PNG: the four key actions of a clip's first face over its frames, the teacher's and the model's.
+
+    Where it is not `clear` [F] the background is grey: something is before the face.
+    """
     _, first = np.unique(watched.pictures, return_index=True)
     teacher = key_actions(watched.faces.blendshapes)[first]
     model = key_actions(actions(watched.model))[first]
@@ -26,6 +29,8 @@ def plot_timeline(watched: Watched, title: str, out: Path) -> None:
         axes.plot(watched.pictures[first], model[:, row], color=MODEL, lw=1.2, label="model")
         axes.set(ylabel=key, ylim=(0, max(0.2, 1.1 * float(max(teacher[:, row].max(), model[:, row].max())))))
         axes.margins(x=0)
+        whole = axes.get_xaxis_transform()  # from the bottom to the top
+        axes.fill_between(watched.pictures[first], 0, 1, where=~clear[first], color=HIDDEN, transform=whole, lw=0)
     rows[0].legend(loc="upper right", fontsize=8)
     rows[0].set_title(title)
     rows[-1].set_xlabel("frame")
