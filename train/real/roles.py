@@ -13,15 +13,16 @@ LIMIT_YAW = 40.0
 """Degrees that a head may be turned: beyond, the photo lacks the far cheek."""
 OWN_EXPRESSION = 0.3
 """Share of new faces that keep the photo's expression, or part of it."""
-DISPLAYS: Table = {
+VARIANTS: Table = {
     "anger": {"browDown": 0.8, "eyeSquint": 0.5, "mouthShrugLower": 0.5, "mouthRollLower": 0.5, "mouthRollUpper": 0.2},
     "disgust": {"browDown": 0.4, "eyeSquint": 0.6, "noseSneer": 0.6, "mouthShrugLower": 0.5, "mouthUpperUp": 0.2},
     "sadness": {"browInnerUp": 0.8, "browDown": 0.3, "mouthFrown": 0.5, "mouthShrugLower": 0.6},
     "surprise": {"browInnerUp": 0.9, "browOuterUp": 0.9, "jawOpen": 0.5},
     "worry": {"browInnerUp": 0.9, "browDown": 0.3, "mouthStretch": 0.4},
 }
-"""Displays of an emotion that portraits do not show, by their action units (models.heads)."""
-DISPLAYED = 0.2
+"""Expressions beside train.synthetic.expressions.PROTOTYPES, with the raised chins and rolled lips of anger, disgust
+and sadness (action units 17 and 23 of models.heads), which those lack and portraits do not show."""
+VARIED = 0.2
 """Share of new expressions that hold one of them."""
 STRENGTH = {
     "browInnerUp": 3.0,
@@ -80,7 +81,7 @@ def draw_role(fitted: FloatArray, random: np.random.Generator) -> FloatArray:
 def _draw_expression(random: np.random.Generator) -> FloatArray:
     """Actions [52]."""
     actions = draw_actions(random)
-    if random.random() >= DISPLAYED:
+    if random.random() >= VARIED:
         return actions
-    add(actions, DISPLAYS[random.choice(list(DISPLAYS))], random.uniform(0.3, 1.1), random)
+    add(actions, VARIANTS[random.choice(list(VARIANTS))], random.uniform(0.3, 1.1), random)
     return finished(actions)
