@@ -21,7 +21,7 @@ VARIANTS: Table = {
     "worry": {"browInnerUp": 0.9, "browDown": 0.3, "mouthStretch": 0.4},
 }
 """Expressions beside train.synthetic.expressions.PROTOTYPES, with the raised chins and rolled lips of anger, disgust
-and sadness (action units 17 and 23 of models.heads), which those lack and portraits do not show."""
+and sadness (action units 17 and 23 of models.heads), which those have less of or not at all, as portraits do."""
 VARIED = 0.2
 """Share of new expressions that hold one of them."""
 STRENGTH = {
