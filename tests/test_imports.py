@@ -28,6 +28,7 @@ OWNERS = {
         "models/engines/threads.py",
         "train/real/eyes.py",
         "train/real/light.py",
+        "train/real/mouth.py",
         "train/real/reenact.py",
     ),
     "tflite": ("models/tflite.py",),

@@ -17,6 +17,7 @@ from models.checkpoint import load_strict
 from models.head import HeadModel
 from models.spec import CROP_SIZE
 from train.default.augment import augmented, shrunk
+from train.default.choice import Choice
 from train.default.examples import KINDS, Examples
 from train.default.losses import Losses
 from train.default.network import Numbers, Trainee
@@ -60,7 +61,7 @@ class Training:
         self.step = 0
         self._examples = examples
         self._shown, self._shown_size = examples, CROP_SIZE
-        self._kinds = [np.flatnonzero(examples.kinds == kind) for kind in range(len(KINDS))]
+        self._choice = Choice(examples, recipe.shares, recipe.seed)
         self._folder = folder
         self._network = Trainee()
         some = torch.from_numpy(np.array(examples.parameters[:: max(1, len(examples) // ENOUGH)]))
@@ -70,7 +71,7 @@ class Training:
             load_strict(self._network.smirk, start, halved=True)
         self._network.to(memory_format=torch.channels_last)
         self._mean = {name: value.clone() for name, value in self._network.state_dict().items()}
-        self._losses = Losses(head, torch.stack([self._spread(kind) for kind in self._kinds]))
+        self._losses = Losses(head, torch.stack([self._spread(kind) for kind in range(len(KINDS))]))
         self._optimiser = torch.optim.AdamW(self._network.trained(), weight_decay=recipe.weight_decay, fused=True)
         folder.mkdir(parents=True, exist_ok=True)
         if (folder / CHECKPOINT).exists():
@@ -107,7 +108,7 @@ class Training:
         for group in self._optimiser.param_groups:
             group["lr"] = rate
         self._network.train_beyond(stage.frozen)
-        examples = self._at(stage.size).pick(self._chosen())
+        examples = self._at(stage.size).pick(self._choice(self.step, self.recipe.batch - self.recipe.twin_pictures))
         roots = self._losses.roots(torch.from_numpy(examples.parameters))
         batch = augmented(examples, stage.size, random, roots)
         batch = with_twins(batch, self.recipe.twin_pictures, random, roots)
@@ -131,18 +132,10 @@ class Training:
             self._shown, self._shown_size = shrunk(self._examples, size), size
         return self._shown
 
-    def _chosen(self) -> np.ndarray:
-        """The examples of a step: each kind's share, drawn anew each time."""
-        random = np.random.default_rng((self.recipe.seed, self.step))
-        there = {name: kind for name, kind in zip(KINDS, self._kinds, strict=True) if len(kind)}
-        shares = np.array([self.recipe.shares[name] for name in there])
-        counts = random.multinomial(self.recipe.batch - self.recipe.twin_pictures, shares / shares.sum())
-        chosen = np.concatenate([random.choice(kind, n) for kind, n in zip(there.values(), counts, strict=True)])
-        return random.permutation(chosen)  # the first get twins, and should be of every kind
-
-    def _spread(self, kind: np.ndarray) -> torch.Tensor:
+    def _spread(self, kind: int) -> torch.Tensor:
         """Standard deviation [50] of each action over the examples of a kind; 0 for a kind without examples."""
-        some = kind[:: max(1, len(kind) // ENOUGH)]
+        all_of = np.flatnonzero(self._examples.kinds == kind)
+        some = all_of[:: max(1, len(all_of) // ENOUGH)]
         actions = self._examples.parameters[some][:, PLACES["expression"]]
         return torch.from_numpy(actions.std(axis=0) if len(some) else np.zeros(actions.shape[1], np.float32))
 

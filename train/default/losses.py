@@ -28,6 +28,12 @@ LEAST_SPREAD = 0.03
 GAZE = 5.0
 """How much more the actions of a gaze aside count: irises move by a few pixels, and until those are seen, the turn of
 the head tells enough of the gaze to be content with."""
+LIPS = (
+    *("mouthShrugLower", "mouthRollLower", "mouthRollUpper"),
+    *("mouthFrownLeft", "mouthFrownRight", "mouthStretchLeft", "mouthStretchRight"),
+)
+"""Small actions that tell anger, sadness, disgust and fear (models.heads), and hide in those of all mouths."""
+LIPS_COUNT = 2.5
 WEIGHTS = {
     "points": 1.0,
     "outline": 0.3,
@@ -65,6 +71,7 @@ class Losses:
         self._axes = moves / moves.sum()
         self._counts = torch.ones(len(EXPRESSION_NAMES))
         self._counts[GAZE_ASIDE] = GAZE
+        self._counts[[EXPRESSION_NAMES.index(name) for name in LIPS]] = LIPS_COUNT
 
     def roots(self, parameters: Tensor) -> Tensor:
         """The joints [B, 3] that heads of parameters [B, 361] turn about."""

@@ -2,8 +2,8 @@
 
 The fitted head is posed anew; what each pixel of the new face shows is looked up where the same place of the skin was
 in the photo, as bright as the photo's light now makes it (train.real.light). Around the face the picture follows it:
-the shift of the face's pixels is carried outwards and fades. A mouth that opens further than it was has a dark inside,
-with some teeth and a tongue. Eyes look aside as they did in the photo, or are painted anew (train.real.eyes).
+the shift of the face's pixels is carried outwards and fades. A mouth that opens further than it was is painted inside
+(train.real.mouth). Eyes look aside as they did in the photo, or are painted anew (train.real.eyes).
 
 Two people blended are a third: the same head, shaped between theirs, is textured from both photos and the pictures are
 mixed.
@@ -16,7 +16,7 @@ import numpy as np
 import numpy.typing as npt
 import torch
 
-from models.flame import HeadLayer, project
+from models.flame import HeadLayer, project, rotation_matrices
 from models.geometry import Image
 from models.head import HeadModel
 from models.rasterise import rasterise, scanlines
@@ -24,6 +24,7 @@ from models.renderer import FaceMesh, to_pixels, vertex_normals
 from models.spec import CROP_SIZE, FloatArray
 from train.real.eyes import CONTOURS, Palette, contours_of, paint_eyes, palettes_of
 from train.real.light import light_of, lit, relit
+from train.real.mouth import Bite, paint_mouth
 from train.synthetic.parameters import GAZE_DOWN, GAZE_UP, PLACES
 
 CANVAS = 288
@@ -36,8 +37,6 @@ REACH = 23.0
 """Pixels over which the shift of the face is carried outwards and smoothed."""
 SEAM = 6.0
 """Pixels over which a blended face goes over into the first photo."""
-TEETH, THROAT, TONGUE = (196.0, 190.0, 178.0), (70.0, 32.0, 32.0), (160.0, 92.0, 90.0)
-"""Colours of what a newly opened mouth shows, in bright light."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -63,6 +62,7 @@ class _Posed:
     normals: torch.Tensor  # [K, 3]
     eyes: FloatArray  # [2, 16, 2] outlines of the eyes, pixels
     gap: float
+    bite: Bite
 
 
 class Stage:
@@ -138,6 +138,17 @@ class Stage:
         eyes = posed.eyes + (1 - share) * actor.eyes_off + share * other.eyes_off
         return _looking(blend, actor, parameters, eyes, aside)
 
+    @torch.inference_mode()
+    def bite(self, parameters: FloatArray) -> Bite:
+        """Where the teeth of a head [361] are in the canvas: lips rest on them, with the jaw closed and as it is."""
+        parts, camera = _divided(parameters)
+        idle = {"expression": (0, 0), "eyelids": (0, 0), "jaw": (0, 1)}
+        resting = {name: torch.cat([part * share for share in idle.get(name, (1, 1))]) for name, part in parts.items()}
+        lips = _placed(self._layer(**resting).mediapipe[:, self._lips], camera)[:, :, :2].numpy()  # [2, 2, 2]
+        seam, fall = lips[0].mean(axis=0), lips[1, 1] - lips[0, 1]
+        up = rotation_matrices(parts["pose"])[0, :2, 1].numpy() * (1, -1)  # pictures count downwards
+        return Bite(seam, seam + fall, -up / np.linalg.norm(up), float(camera[0, 0]) * CANVAS / 2 / 1000)
+
     def _drawn(self, actor: Actor, posed: _Posed, random: np.random.Generator) -> tuple[Image, npt.NDArray[np.uint8]]:
         """The picture of an actor in another pose, and where the face is in it [CANVAS, CANVAS], 0 or 1."""
         seen = rasterise(posed.points[None], self._mesh.faces, (CANVAS, CANVAS), scanlines)
@@ -153,27 +164,37 @@ class Stage:
         picture = relit(np.asarray(moved, np.uint8), filled[3], mask)
         opened = np.clip((posed.gap - actor.gap) / 0.06, 0, 1)
         if opened > 0:
-            picture = _open_mouth(picture, filled[2] * mask * opened, random)
+            picture = paint_mouth(picture, filled[2] * mask * opened, posed.bite, random)
         return picture, mask.astype(np.uint8)
 
     @torch.inference_mode()
     def _pose(self, parameters: FloatArray) -> _Posed:
-        row = torch.from_numpy(parameters)[None]
-        parts = {name: row[:, place] for name, place in PLACES.items()}
-        camera = parts.pop("camera")
+        parts, camera = _divided(parameters)
         head = self._layer(**parts)
-        scaled = camera.clone()
-        scaled[:, 0] /= ROOM
         vertices = head.vertices[:, self._mesh.vertices]
         normals = vertex_normals(vertices, self._mesh.faces)[0]
-        points = to_pixels(project(vertices, scaled), (CANVAS, CANVAS))[0]
+        points = _placed(vertices, camera)[0]
         points[:, :2] += 0.5  # SMIRK counts from the middle of the first pixel, a rasteriser from its edge
         marks = head.mediapipe[0]
         apart = (marks[self._lips[0]] - marks[self._lips[1]]).norm() / (
             marks[self._corners[0]] - marks[self._corners[1]]
         ).norm()
-        eyes = to_pixels(project(marks[None, self._eyes.flatten()], scaled), (CANVAS, CANVAS))[0, :, :2]
-        return _Posed(points, normals, eyes.reshape(*self._eyes.shape, 2).numpy(), float(apart))
+        eyes = _placed(marks[None, self._eyes.flatten()], camera)[0, :, :2].reshape(*self._eyes.shape, 2)
+        return _Posed(points, normals, eyes.numpy(), float(apart), self.bite(parameters))
+
+
+def _divided(parameters: FloatArray) -> tuple[dict[str, torch.Tensor], torch.Tensor]:
+    """Parameters [361] as the head layer takes them, of one head, and the camera [1, 3] of the canvas."""
+    row = torch.from_numpy(parameters)[None]
+    parts = {name: row[:, place] for name, place in PLACES.items()}
+    camera = parts.pop("camera").clone()
+    camera[:, 0] /= ROOM
+    return parts, camera
+
+
+def _placed(points: torch.Tensor, camera: torch.Tensor) -> torch.Tensor:
+    """Points [B, N, 3] of heads in the canvas, pixels and depth."""
+    return to_pixels(project(points, camera), (CANVAS, CANVAS))
 
 
 def _looking(picture: Image, actor: Actor, parameters: FloatArray, eyes: FloatArray, aside: float | None) -> Image:
@@ -211,28 +232,3 @@ def _matched(picture: Image, other: Image, mask: npt.NDArray[np.bool_]) -> Float
     gain = aim.std(axis=0) / np.maximum(face.std(axis=0), 1.0)
     matched: FloatArray = (picture.astype(np.float32) - face.mean(axis=0)) * gain + aim.mean(axis=0)
     return matched
-
-
-def _open_mouth(picture: Image, share: FloatArray, random: np.random.Generator) -> Image:
-    """Puts the inside of a mouth where `share` [H, W] says, lit as the rest of the picture."""
-    light = float(picture.mean()) / 130
-    rows = np.flatnonzero(share.max(axis=1) > 0.5)
-    if len(rows) == 0:
-        return picture
-    columns = np.flatnonzero(share.max(axis=0) > 0.5)
-    grey = bool(np.abs(picture[..., 0].astype(int) - picture[..., 2]).mean() < 3)
-    height = len(rows)
-    below = (np.arange(len(picture)) - rows[0]).astype(np.float32)[:, None, None]  # pixels under the upper lip
-    teeth = min(random.uniform(0.1, 0.45) * height, random.uniform(4, 10)) if random.random() < 0.7 else 0.0
-    bright = np.clip((teeth - below) / 2, 0, 1) * random.uniform(0.5, 1.0)
-    inside = np.multiply(THROAT, random.uniform(0.3, 1.2)) * np.ones_like(picture, np.float32)
-    if random.random() < 0.5:
-        aside = (np.arange(picture.shape[1]) - columns.mean()) / max(len(columns) / 2, 1)
-        edge = height * (random.uniform(0.4, 0.9) + 0.4 * aside**2)[None, :, None]
-        tongue = np.clip((below - edge) / 4, 0, 1)
-        inside = inside * (1 - tongue) + np.multiply(TONGUE, random.uniform(0.5, 1.1)) * tongue
-    inside = inside * (1 - bright) + np.multiply(TEETH, random.uniform(0.8, 1.1)) * bright
-    if grey:
-        inside = inside.mean(axis=2, keepdims=True)
-    soft = np.asarray(cv2.GaussianBlur(share.astype(np.float32), (0, 0), 0.8))[..., None]
-    return np.asarray((picture * (1 - soft) + np.clip(inside * light, 0, 255) * soft).clip(0, 255), np.uint8)

@@ -14,7 +14,7 @@ LIMIT_YAW = 40.0
 OWN_EXPRESSION = 0.3
 """Share of new faces that keep the photo's expression, or part of it."""
 VARIANTS: Table = {
-    "anger": {"browDown": 0.8, "eyeSquint": 0.5, "mouthShrugLower": 0.5, "mouthRollLower": 0.5, "mouthRollUpper": 0.2},
+    "anger": {"browDown": 0.8, "eyeSquint": 0.5, "mouthShrugLower": 0.5, "mouthRollLower": 0.7, "mouthRollUpper": 0.2},
     "disgust": {"browDown": 0.4, "eyeSquint": 0.6, "noseSneer": 0.6, "mouthShrugLower": 0.5, "mouthUpperUp": 0.2},
     "sadness": {"browInnerUp": 0.8, "browDown": 0.3, "mouthFrown": 0.5, "mouthShrugLower": 0.6},
     "surprise": {"browInnerUp": 0.9, "browOuterUp": 0.9, "jawOpen": 0.5},
@@ -22,15 +22,16 @@ VARIANTS: Table = {
 }
 """Expressions beside train.synthetic.expressions.PROTOTYPES, with the raised chins and rolled lips of anger, disgust
 and sadness (action units 17 and 23 of models.heads), which those have less of or not at all, as portraits do."""
-VARIED = 0.2
+VARIED = 0.3
 """Share of new expressions that hold one of them."""
 STRENGTH = {
-    "browInnerUp": 3.0,
-    "browOuterUp": 3.0,
+    "browInnerUp": 2.5,
+    "browOuterUp": 2.5,
     "browDown": 1.4,
     "eyeSquint": 1.8,
     "mouthFrown": 2.0,
     "mouthShrugLower": 2.0,
+    "mouthRollLower": 1.5,
     "mouthShrugUpper": 1.5,
     "mouthStretch": 1.5,
     "mouthUpperUp": 2.0,

@@ -73,6 +73,23 @@ def test_mediapipe_sees_what_the_actor_does(teacher: Teacher, picture: Image, fa
     assert action(plain, "mouthSmileLeft") < 0.5 * action(faces.blendshapes, "mouthSmileLeft")
 
 
+def test_teeth_part_with_the_jaw_alone(fitted: Fitted) -> None:
+    stage = Stage(load_open_head())
+
+    def opening(**changes: float) -> float:
+        parameters = fitted.parameters[0].copy()
+        parameters[PLACES["jaw"]] = 0
+        for name, value in changes.items():
+            parameters[PLACES[name].start] = value
+        bite = stage.bite(parameters)
+        return float((bite.lower - bite.upper) @ bite.down) / bite.millimetre
+
+    assert opening() == pytest.approx(0, abs=1e-3)
+    assert opening(expression=1.0) == pytest.approx(0, abs=1e-3)
+    assert 8 < opening(jaw=0.1) < 14  # a tenth of a radian, eleven centimetres from the joint
+    assert opening(jaw=0.2) == pytest.approx(2 * opening(jaw=0.1), rel=0.1)
+
+
 def test_a_blend_lies_between_two_people(picture: Image, faces: Faces, fitted: Fitted) -> None:
     """Here of a person and the same one in colours that were turned round: matched, they differ less than before."""
     stage, random = Stage(load_open_head()), np.random.default_rng(0)
