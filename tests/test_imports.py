@@ -26,6 +26,7 @@ OWNERS = {
     "cv2": (
         "models/geometry.py",
         "models/engines/threads.py",
+        "train/real/carry.py",
         "train/real/eyes.py",
         "train/real/light.py",
         "train/real/mouth.py",

@@ -60,7 +60,7 @@ class Recipe:
 
 
 CONTINUED = Recipe(
-    stages=(Stage(112, 4300, 2e-3, 1.6e-3), Stage(112, 5000, 1.6e-3, 1e-5, frozen=2)),
+    stages=(Stage(112, 4300, 2e-3, 1.6e-3), Stage(112, 6000, 1.6e-3, 1e-5, frozen=2)),
     shares=dict(zip(KINDS, (0.05, 0.25, 0.7), strict=True)),
 )
 """For weights that have been trained before: they know most real pictures by heart, and there are few."""

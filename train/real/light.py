@@ -8,13 +8,14 @@ from torch import Tensor
 
 from models.geometry import Image
 from models.spec import FloatArray
+from train.real.carry import nearest
 
 DARKEST, BRIGHTEST = 0.55, 1.5
 """Limits of how much darker or brighter skin becomes: the light is known roughly."""
 SHADOW = 0.3
 """Of the mean light, what the darkest side of a head still gets."""
-EDGE = 3.0
-"""Pixels over which the change fades towards the border of the face."""
+AROUND = 10.0
+"""Pixels around a face over which the change fades: ears, hair and neck turn with it, what is behind does not."""
 
 
 def light_of(picture: Image, places: Tensor, normals: Tensor) -> Tensor:
@@ -44,8 +45,7 @@ def lit(light: Tensor, normals: Tensor) -> Tensor:
 
 
 def relit(picture: Image, change: FloatArray, mask: npt.NDArray[np.bool_]) -> Image:
-    """A picture [H, W, 3] that is `change` [H, W] times as bright where the mask says; fading towards its border."""
-    inner = cv2.erode(mask.astype(np.uint8), np.ones((3, 3), np.uint8), iterations=int(EDGE))
-    share = cv2.GaussianBlur(inner.astype(np.float32), (0, 0), EDGE)
-    factor = 1 + share * (np.where(mask, change, 1).clip(DARKEST, BRIGHTEST) - 1)
+    """A picture [H, W, 3] that is `change` [H, W] times as bright where the mask says; around, ever less so."""
+    changes, distance = nearest(change[None], mask)
+    factor = 1 + np.exp(-np.square(distance / AROUND)) * (changes[0].clip(DARKEST, BRIGHTEST) - 1)
     return np.asarray((picture * factor[..., None]).round().clip(0, 255), np.uint8)

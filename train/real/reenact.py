@@ -1,9 +1,9 @@
 """Real pixels with new parameters: a photographed face, textured from its own photo, doing something else.
 
 The fitted head is posed anew; what each pixel of the new face shows is looked up where the same place of the skin was
-in the photo, as bright as the photo's light now makes it (train.real.light). Around the face the picture follows it:
-the shift of the face's pixels is carried outwards and fades. A mouth that opens further than it was is painted inside
-(train.real.mouth). Eyes look aside as they did in the photo, or are painted anew (train.real.eyes).
+in the photo, as bright as the photo's light now makes it (train.real.light). Around the face the picture follows it
+(train.real.carry). A mouth that opens further than it was is painted inside (train.real.mouth). Eyes look aside as they
+did in the photo, or are painted anew (train.real.eyes).
 
 Two people blended are a third: the same head, shaped between theirs, is textured from both photos and the pictures are
 mixed.
@@ -19,9 +19,10 @@ import torch
 from models.flame import HeadLayer, project, rotation_matrices
 from models.geometry import Image
 from models.head import HeadModel
-from models.rasterise import rasterise, scanlines
+from models.rasterise import EMPTY, Size, rasterise, scanlines
 from models.renderer import FaceMesh, to_pixels, vertex_normals
 from models.spec import CROP_SIZE, FloatArray
+from train.real.carry import carried
 from train.real.eyes import CONTOURS, Palette, contours_of, paint_eyes, palettes_of
 from train.real.light import light_of, lit, relit
 from train.real.mouth import Bite, paint_mouth
@@ -33,8 +34,6 @@ ROOM = CANVAS / CROP_SIZE
 """Sides of the canvas over those of the crop."""
 PARTS = ("face", "left_eyeball", "right_eyeball", "mouth_cavity", "left_eye_socket", "right_eye_socket")
 """What is textured from the photo."""
-REACH = 23.0
-"""Pixels over which the shift of the face is carried outwards and smoothed."""
 SEAM = 6.0
 """Pixels over which a blended face goes over into the first photo."""
 
@@ -58,11 +57,11 @@ class Actor:
 class _Posed:
     """A head as it is placed in the canvas."""
 
+    parameters: FloatArray  # [361]
     points: torch.Tensor  # [K, 3] pixels and depth of the vertices of PARTS
     normals: torch.Tensor  # [K, 3]
     eyes: FloatArray  # [2, 16, 2] outlines of the eyes, pixels
     gap: float
-    bite: Bite
 
 
 class Stage:
@@ -131,8 +130,7 @@ class Stage:
         posed = self._pose(parameters)
         picture, mask = self._drawn(actor, posed, random)
         second, _ = self._drawn(other, posed, random)
-        soft = cv2.GaussianBlur(cv2.erode(mask, np.ones((5, 5), np.uint8), iterations=2), (0, 0), SEAM)
-        weight = share * np.asarray(soft, np.float32)[..., None]
+        weight = share * within(mask)[..., None]
         mixed = picture * (1 - weight) + _matched(second, picture, mask > 0) * weight
         blend = np.asarray(mixed.round().clip(0, 255), np.uint8)
         eyes = posed.eyes + (1 - share) * actor.eyes_off + share * other.eyes_off
@@ -151,20 +149,19 @@ class Stage:
 
     def _drawn(self, actor: Actor, posed: _Posed, random: np.random.Generator) -> tuple[Image, npt.NDArray[np.uint8]]:
         """The picture of an actor in another pose, and where the face is in it [CANVAS, CANVAS], 0 or 1."""
-        seen = rasterise(posed.points[None], self._mesh.faces, (CANVAS, CANVAS), scanlines)
+        seen = rasterise(posed.points[None], self._mesh.faces, (CANVAS, CANVAS), _outer_sides)
         change = torch.where(self._skin, lit(actor.light, posed.normals) / actor.brightness, 1.0)[:, None]
         values = seen.interpolate(torch.cat([actor.places, self._inside, change], dim=1)[None], self._mesh.faces)
         filled = seen.picture(values)[0].numpy()
         mask = seen.mask[0].numpy()
-        rows, columns = np.mgrid[0:CANVAS, 0:CANVAS].astype(np.float32)
-        shift = np.where(mask, filled[:2] - np.stack([columns, rows]) - 0.5, 0)
-        around = _carried(shift, mask)
-        x, y = np.where(mask, shift, around) + np.stack([columns, rows])
+        here = np.mgrid[0:CANVAS, 0:CANVAS].astype(np.float32)[::-1]
+        shift = carried(filled[:2] - here - 0.5, mask)
+        x, y = shift + here
         moved = cv2.remap(actor.picture, x, y, cv2.INTER_LINEAR, borderMode=cv2.BORDER_REFLECT)
         picture = relit(np.asarray(moved, np.uint8), filled[3], mask)
         opened = np.clip((posed.gap - actor.gap) / 0.06, 0, 1)
         if opened > 0:
-            picture = paint_mouth(picture, filled[2] * mask * opened, posed.bite, random)
+            picture = paint_mouth(picture, filled[2] * mask * opened, self.bite(posed.parameters), random)
         return picture, mask.astype(np.uint8)
 
     @torch.inference_mode()
@@ -180,7 +177,19 @@ class Stage:
             marks[self._corners[0]] - marks[self._corners[1]]
         ).norm()
         eyes = _placed(marks[None, self._eyes.flatten()], camera)[0, :, :2].reshape(*self._eyes.shape, 2)
-        return _Posed(points, normals, eyes.numpy(), float(apart), self.bite(parameters))
+        return _Posed(parameters, points, normals, eyes.numpy(), float(apart))
+
+
+def _outer_sides(points: torch.Tensor, faces: torch.Tensor, size: Size) -> torch.Tensor:
+    """A Rasteriser that sees nothing where a triangle turns its back.
+
+    The head ends below the chin: one would look into a face that looks up, and take the mouth's back for a mouth.
+    """
+    triangles = scanlines(points, faces, size)
+    a, b, c = (points[0, faces[:, corner], :2] for corner in range(3))
+    first, second = b - a, c - a
+    back = first[:, 0] * second[:, 1] >= first[:, 1] * second[:, 0]  # y counts downwards
+    return torch.where((triangles != EMPTY) & ~back[triangles.clamp(min=0)], triangles, EMPTY)
 
 
 def _divided(parameters: FloatArray) -> tuple[dict[str, torch.Tensor], torch.Tensor]:
@@ -208,22 +217,10 @@ def _upwards(expression: FloatArray) -> float:
     return float((expression[GAZE_UP] - expression[GAZE_DOWN]).mean())
 
 
-def _carried(shift: FloatArray, mask: FloatArray) -> FloatArray:
-    """The shift [2, H, W] of what is not covered: that of the nearest face pixels, smoothed, fading with distance."""
-    small = 4
-    size = CANVAS // small
-    weight = cv2.resize(mask.astype(np.float32), (size, size), interpolation=cv2.INTER_AREA)
-    fields = [cv2.resize(part.astype(np.float32), (size, size), interpolation=cv2.INTER_AREA) for part in shift]
-    spread = REACH / small
-    near = cv2.GaussianBlur(weight, (0, 0), spread) + 1e-4
-    wide = cv2.GaussianBlur(weight, (0, 0), 3 * spread) + 1e-3
-    result = []
-    for field in fields:
-        close = cv2.GaussianBlur(field, (0, 0), spread) / near
-        far = cv2.GaussianBlur(field, (0, 0), 3 * spread) / wide
-        share = np.clip(near / 0.05, 0, 1)
-        result.append(cv2.resize(close * share + far * (1 - share), (CANVAS, CANVAS)))
-    return np.stack(result)
+def within(mask: npt.NDArray[np.uint8]) -> FloatArray:
+    """How much of a blend is the second face [H, W]: 1 inside a mask of 0 and 1, falling softly at its border."""
+    inner = cv2.erode(mask, np.ones((5, 5), np.uint8), iterations=2).astype(np.float32)
+    return np.asarray(cv2.GaussianBlur(inner, (0, 0), SEAM), np.float32)
 
 
 def _matched(picture: Image, other: Image, mask: npt.NDArray[np.bool_]) -> FloatArray:

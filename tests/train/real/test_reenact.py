@@ -13,7 +13,7 @@ from models.open_head import load_open_head
 from models.spec import FloatArray
 from train.real.fit import Fitted, Fitter, to_crop
 from train.real.gather import Gatherer, recropped
-from train.real.reenact import CANVAS, Stage
+from train.real.reenact import CANVAS, Stage, within
 from train.real.teacher import Faces, Teacher
 from train.synthetic.parameters import PLACES
 
@@ -90,6 +90,30 @@ def test_teeth_part_with_the_jaw_alone(fitted: Fitted) -> None:
     assert opening(jaw=0.2) == pytest.approx(2 * opening(jaw=0.1), rel=0.1)
 
 
+def test_a_face_that_looks_up_has_its_mouth_between_its_lips_alone(
+    picture: Image, faces: Faces, fitted: Fitted, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The head ends below the chin, where one would see the inside of the mouth from behind."""
+    shares: list[FloatArray] = []
+
+    def seen(rgb: Image, share: FloatArray, *_: object) -> Image:
+        shares.append(share)
+        return rgb
+
+    monkeypatch.setattr("train.real.reenact.paint_mouth", seen)
+    stage = Stage(load_open_head())
+    actor = stage.actor(picture, faces.boxes[0], faces.landmarks[0], fitted.parameters[0])
+    parameters = fitted.parameters[0].copy()
+    parameters[PLACES["jaw"].start] = 0.3
+    parameters[PLACES["pose"]] = (-0.6, 0, 0)
+    stage.perform(actor, parameters, np.random.default_rng(0))
+    bite = stage.bite(parameters)
+    rows, columns = np.nonzero(shares[0] > 0.5)
+    assert len(rows) > 100
+    below = ((columns - bite.lower[0]) * bite.down[0] + (rows - bite.lower[1]) * bite.down[1]) / bite.millimetre
+    assert below.max() < 15  # the lower lip; the chin's underside is 40 below
+
+
 def test_a_blend_lies_between_two_people(picture: Image, faces: Faces, fitted: Fitted) -> None:
     """Here of a person and the same one in colours that were turned round: matched, they differ less than before."""
     stage, random = Stage(load_open_head()), np.random.default_rng(0)
@@ -106,6 +130,15 @@ def test_a_blend_lies_between_two_people(picture: Image, faces: Faces, fitted: F
     assert np.abs(half[middle, middle] - own[middle, middle]).mean() > 5
     assert np.abs(half[edge] - own[edge]).max() <= 1
     assert half[middle, middle].mean() == pytest.approx(own[middle, middle].mean(), abs=25)
+
+
+def test_a_blend_has_no_edge() -> None:
+    mask = np.zeros((200, 200), np.uint8)
+    mask[50:150, 50:150] = 1
+    weight = within(mask)
+    assert weight[100, 100] == pytest.approx(1, abs=0.01)
+    assert weight[100, 30] == pytest.approx(0, abs=0.01)
+    assert np.abs(np.diff(weight[100])).max() < 0.1
 
 
 def test_a_new_crop_has_the_camera_that_keeps_the_head_in_place(fitted: Fitted) -> None:

@@ -34,7 +34,7 @@ def test_who_it_is_and_where_it_looks_stay_and_the_turn_is_limited() -> None:
     assert (roles[:, PLACES["shape"]] == 1.5).all()
     assert np.allclose(roles[:, PLACES["expression"]][:, GAZE_ASIDE], fitted[PLACES["expression"]][GAZE_ASIDE])
     assert np.abs(roles[:, PLACES["pose"]][:, 1]).max() <= np.radians(LIMIT_YAW) + 1e-6
-    assert (fitted[PLACES["pose"]] == np.float32([0, np.radians(30), 0])).all()
+    assert (fitted[PLACES["pose"]] == np.array([0, np.radians(30), 0], np.float32)).all()
 
 
 def test_some_keep_what_their_photo_does() -> None:
