@@ -2,7 +2,6 @@
 
 import functools
 import multiprocessing
-import signal
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ProcessPoolExecutor
 from concurrent.futures.process import BrokenProcessPool
@@ -20,6 +19,7 @@ from train.real.gather import Gatherer
 from train.real.media import CLIPS, STILLS, Split, portraits
 from train.synthetic.faces import SyntheticBatch, SyntheticFaces
 from train.synthetic.parameters import PLACES
+from train.workers import start_worker
 
 SEEDS: dict[Split, int] = {"train": 1, "held_out": 2}
 """Of synthetic people: no person is in both splits."""
@@ -103,7 +103,7 @@ def _start() -> None:
     global _gatherer
     import torch
 
-    signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C is for the process that started this one
+    start_worker()
     torch.set_num_threads(1)
     _gatherer = Gatherer(load_open_head())
 

@@ -1,7 +1,6 @@
 """Draws the pictures of a labelled set, a person at a time, in one process or several: the same ones either way."""
 
 import multiprocessing
-import signal
 from collections.abc import Callable, Iterator
 from concurrent.futures import ProcessPoolExecutor
 from concurrent.futures.process import BrokenProcessPool
@@ -17,6 +16,7 @@ from models.spec import CROP_SIZE
 from train.errors import TrainingError
 from train.ig3d.people import Person, Truth
 from train.synthetic.faces import SyntheticFaces
+from train.workers import start_worker
 
 COLUMNS = ("number", "exp", "val", "aro", "person", "clip", "time_s", "intensity", "true_val", "true_aro")
 JPEG_QUALITY = 95
@@ -98,7 +98,7 @@ def _in_processes(tasks: list[Task], processes: int) -> Iterator[int]:
 
 def _start() -> None:
     """Each process works on one core: there are as many processes as cores."""
-    signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C is for the process that started this one
+    start_worker()
     torch.set_num_threads(1)
 
 
