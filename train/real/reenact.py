@@ -181,7 +181,7 @@ class Stage:
 
 
 def _outer_sides(points: torch.Tensor, faces: torch.Tensor, size: Size) -> torch.Tensor:
-    """A Rasteriser that sees nothing where a triangle turns its back.
+    """A Rasteriser, of one head, that sees nothing where a triangle turns its back.
 
     The head ends below the chin: one would look into a face that looks up, and take the mouth's back for a mouth.
     """
