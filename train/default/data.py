@@ -32,7 +32,7 @@ class Amounts:
     """How much is made of what."""
 
     synthetic: int = 4_096
-    of_portrait: int = 12
+    of_portrait: int = 16
     """Reenactments of a portrait, and as many of it mirrored."""
     of_frame: int = 6
     """Reenactments of a face in a clip."""

@@ -16,7 +16,7 @@ from train.default.examples import KINDS, Examples
 from train.real.fit import Fitter, targets_of
 from train.real.media import in_view, read_clip, read_picture
 from train.real.reenact import CANVAS, Actor, Stage
-from train.real.roles import draw_role
+from train.real.roles import draw_features, draw_role
 from train.real.teacher import Faces, Teacher
 from train.synthetic.parameters import PLACES
 
@@ -110,12 +110,13 @@ class Gatherer:
         """Parameters [361] and picture of an actor, or of a blend with another one."""
         stage = self._stage
         parameters = draw_role(actor.parameters, random)
+        shape = PLACES["shape"]
+        parameters[shape] = draw_features(actor.parameters[shape], random)
         aside = random.uniform(-1, 1) if random.random() < LOOKING else None
         if random.random() >= BLENDED:
             return parameters, stage.perform(actor, parameters, random, aside)
         other, share = actors[int(random.integers(len(actors)))], random.uniform(*SHARE_OF_OTHER)
-        shape = PLACES["shape"]
-        parameters[shape] = (1 - share) * actor.parameters[shape] + share * other.parameters[shape]
+        parameters[shape] += share * (other.parameters[shape] - actor.parameters[shape])
         return parameters, stage.perform_blended(actor, other, share, parameters, random, aside)
 
     def _made(self, crops: FloatArray, faces: Faces, parameters: FloatArray, good: np.ndarray, kind: str) -> Examples:

@@ -13,7 +13,8 @@ from models.open_head import load_open_head
 from models.spec import FloatArray
 from train.real.fit import Fitted, Fitter, to_crop
 from train.real.gather import Gatherer, recropped
-from train.real.reenact import CANVAS, Stage, within
+from train.real.reenact import CANVAS, Actor, Stage, within
+from train.real.roles import FEATURES
 from train.real.teacher import Faces, Teacher
 from train.synthetic.parameters import PLACES
 
@@ -152,14 +153,25 @@ def test_a_new_crop_has_the_camera_that_keeps_the_head_in_place(fitted: Fitted) 
         np.testing.assert_allclose(new, old, atol=1e-3)
 
 
-def test_examples_are_made_of_a_face_and_its_reenactments(picture: Image, faces: Faces) -> None:
+def test_examples_are_made_of_a_face_and_its_reenactments(monkeypatch: pytest.MonkeyPatch) -> None:
+    changes: list[FloatArray] = []
+    perform = Stage.perform
+
+    def watched(
+        stage: Stage, actor: Actor, parameters: FloatArray, random: np.random.Generator, aside: float | None = None
+    ) -> Image:
+        changes.append((parameters - actor.parameters)[PLACES["shape"]][:FEATURES])
+        return perform(stage, actor, parameters, random, aside)
+
+    monkeypatch.setattr(Stage, "perform", watched)
     gatherer = Gatherer(load_open_head())
     seen = list(gatherer.stills([fetch("single_face")]))
     assert len(seen) == 2  # and mirrored
-    made = list(gatherer.examples(seen, 1, np.random.default_rng(0)))
-    assert [set(part.kinds.tolist()) for part in made] == [{1}, {2}]
+    made = list(gatherer.examples(seen, 3, np.random.default_rng(0)))
+    assert [set(part.kinds.tolist()) for part in made] == [{1}, {2}, {2}, {2}]
     assert all(part.images.shape[1:] == (224, 224, 3) for part in made)
     assert all(np.abs(part.points).max() < 1 for part in made)
+    assert np.ptp(np.std(changes, axis=1)) > 0.1  # somebody else's features, by more or less
 
 
 def test_points_of_a_frame_go_into_the_crop_and_back(faces: Faces) -> None:

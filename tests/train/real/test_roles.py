@@ -3,7 +3,7 @@
 import numpy as np
 
 from models.open_basis import EXPRESSION_NAMES
-from train.real.roles import LIMIT_YAW, draw_role
+from train.real.roles import FEATURES, LIMIT_YAW, OTHERWISE, draw_features, draw_role
 from train.synthetic.parameters import COUNT, GAZE_ASIDE, PLACES
 
 
@@ -44,3 +44,14 @@ def test_some_keep_what_their_photo_does() -> None:
     left = of(drawn(fitted), "cheekSquintRight")
     kept = (left == 0) & (shares > 0)
     assert 0.2 < kept.mean() < 0.75
+
+
+def test_features_are_somebody_elses_by_more_or_less() -> None:
+    """In every direction alike, now a little and now a lot; axes that hardly differ between people stay."""
+    shape = np.linspace(-1, 1, 300, dtype=np.float32)
+    off = np.stack([draw_features(shape, np.random.default_rng((5, number))) for number in range(400)]) - shape
+    assert (off[:, FEATURES:] == 0).all()
+    of_each = off[:, :FEATURES].std(axis=1)
+    assert np.quantile(of_each, 0.1) < 0.2 * OTHERWISE < 0.8 * OTHERWISE < np.quantile(of_each, 0.9)
+    assert np.abs(off.mean(axis=0)).max() < 0.1
+    assert (shape == np.linspace(-1, 1, 300, dtype=np.float32)).all()
