@@ -27,6 +27,9 @@ def train_default(
         Path | None,
         typer.Option("--start", help="Weights to go on from, .safetensors; also when resuming. \\[random ones]"),
     ] = None,
+    seed: Annotated[
+        int, typer.Option("--seed", min=0, help="Another number makes other examples of the same pictures.")
+    ] = 0,
     quick: Annotated[
         bool, typer.Option("--quick", help="A few steps on a few examples, to see that everything works.")
     ] = False,
@@ -35,8 +38,11 @@ def train_default(
 ) -> None:
     """Train the default face model: make examples if there are none, train, write the weights.
 
-    Ctrl-C ends the training with its state saved; the same command goes on with it.
+    Ctrl-C ends the training with its state saved; the same command goes on with it. Trained weights learn more from
+    examples that they have not seen: --start WEIGHTS --seed 1, then 2 and so on.
     """
+    from dataclasses import replace
+
     from models.open_head import load_open_head
     from train.default.data import Amounts, make_examples, plan
     from train.default.examples import read_examples
@@ -44,16 +50,16 @@ def train_default(
     from train.default.recipe import CONTINUED, QUICK, Recipe
     from train.default.ship import write_weights
 
-    work = work or cache_dir() / "train" / ("default-quick" if quick else "default")
+    work = work or cache_dir() / "train" / f"default{'-quick' * quick}{f'-{seed}' * (seed > 0)}"
     examples, out = work / "examples", out or work / "smirk_open.safetensors"
     if not (examples / "about.json").exists():
         amounts = Amounts(synthetic=64, of_portrait=1, of_frame=0, portraits=32) if quick else Amounts()
-        tasks = plan(media, "train", amounts)
+        tasks = plan(media, "train", amounts, seed)
         with _bar("examples") as bar:
             task = bar.add_task("", total=len(tasks), note="")
             make_examples(examples, tasks, processes, lambda number: bar.update(task, completed=number))
     recipe = QUICK if quick else Recipe() if start is None else CONTINUED
-    training = Training(load_open_head(), read_examples(examples), recipe, work, start)
+    training = Training(load_open_head(), read_examples(examples, seed), replace(recipe, seed=seed), work, start)
     stopped: list[int] = []
     before = signal.signal(signal.SIGINT, lambda number, _frame: stopped.append(number))
     try:

@@ -22,7 +22,7 @@ from train.synthetic.parameters import PLACES
 from train.workers import start_worker
 
 SEEDS: dict[Split, int] = {"train": 1, "held_out": 2}
-"""Of synthetic people: no person is in both splits."""
+"""Of synthetic people, and of what real ones do, where the seed that is asked for is 0."""
 STILLS_AT_ONCE, SYNTHETIC_AT_ONCE = 32, 64
 CLIP_PICTURES_AT_ONCE = 64
 
@@ -47,30 +47,39 @@ class Task:
     kind: Literal["synthetic", "stills", "clip"]
     number: int
     split: Split
+    seed: int = 0
     again: int = 0
     """Reenactments of each face."""
     paths: tuple[Path, ...] = ()
     first: int = 0
     count: int = 0
 
+    @property
+    def own_seed(self) -> int:
+        """Of the split too: no synthetic person is in both."""
+        return SEEDS[self.split] + len(SEEDS) * self.seed
 
-def plan(media: Path, split: Split, amounts: Amounts) -> list[Task]:
-    """The work that makes a split. Raises MediaError when a picture or clip of it is not there."""
+
+def plan(media: Path, split: Split, amounts: Amounts, seed: int = 0) -> list[Task]:
+    """The work that makes a split; each `seed` from 0 on gives other synthetic people, and real ones other roles.
+
+    Raises MediaError when a picture or clip of it is not there.
+    """
     paths = [still.path for still in portraits(media, split)][: amounts.portraits]
     tasks: list[Task] = []
     if split == "train" and amounts.portraits is None:
         paths += [media / name for name in STILLS]
         for name in (name for names in CLIPS.values() for name in names):
-            tasks.append(Task("clip", len(tasks), split, amounts.of_frame, (media / name,)))
+            tasks.append(Task("clip", len(tasks), split, seed, amounts.of_frame, (media / name,)))
     for start in range(0, len(paths), STILLS_AT_ONCE):
         some = tuple(paths[start : start + STILLS_AT_ONCE])
-        tasks.append(Task("stills", len(tasks), split, amounts.of_portrait, some))
+        tasks.append(Task("stills", len(tasks), split, seed, amounts.of_portrait, some))
     for path in (path for task in tasks for path in task.paths):
         if not path.is_file():
             raise MediaError(f"{path}: no such file; give --media a folder with the pictures of the MANIFEST")
     for first in range(0, amounts.synthetic, SYNTHETIC_AT_ONCE):
         count = min(SYNTHETIC_AT_ONCE, amounts.synthetic - first)
-        tasks.append(Task("synthetic", len(tasks), split, first=first, count=count))
+        tasks.append(Task("synthetic", len(tasks), split, seed, first=first, count=count))
     return tasks
 
 
@@ -79,7 +88,7 @@ def make_examples(folder: Path, tasks: Sequence[Task], processes: int, done: Cal
 
     Raises MediaError or TrainingError.
     """
-    about = {"tasks": len(tasks), "kinds": KINDS}
+    about = {"tasks": len(tasks), "kinds": KINDS, "seed": tasks[0].seed}
     pool = ProcessPoolExecutor(processes, multiprocessing.get_context("spawn"), _start)
 
     def made() -> Iterator[Examples]:
@@ -119,14 +128,14 @@ def from_synthetic(batch: SyntheticBatch) -> Examples:
 
 
 @functools.cache
-def _faces(split: Split) -> SyntheticFaces:
-    return SyntheticFaces(load_open_head(), size=CROP_SIZE, seed=SEEDS[split])
+def _faces(seed: int) -> SyntheticFaces:
+    return SyntheticFaces(load_open_head(), size=CROP_SIZE, seed=seed)
 
 
 def _work(task: Task) -> list[Examples]:
-    random = np.random.default_rng((SEEDS[task.split], task.number))
+    random = np.random.default_rng((task.own_seed, task.number))
     if task.kind == "synthetic":
-        batch = _faces(task.split).batch(range(task.first, task.first + task.count))
+        batch = _faces(task.own_seed).batch(range(task.first, task.first + task.count))
         return [from_synthetic(batch)]
     if task.kind == "stills":
         seen = list(_gatherer.stills(task.paths))

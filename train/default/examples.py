@@ -69,18 +69,23 @@ def write_examples(folder: Path, parts: Iterable[Examples], about: dict[str, Any
     return count
 
 
-def read_examples(folder: Path) -> Examples:
-    """The examples of a folder, mapped rather than read. Raises TrainingError."""
+def read_examples(folder: Path, seed: int = 0) -> Examples:
+    """The examples of a folder, mapped rather than read. Raises TrainingError, also when they are of another seed."""
     try:
-        count = int(json.loads((folder / "about.json").read_text())["count"])
+        about = json.loads((folder / "about.json").read_text())
+        count, made_with = int(about["count"]), int(about.get("seed", 0))
         arrays = {
             name: np.memmap(folder / f"{name}.raw", TYPES[name], "r", shape=(count, *shape))
             for name, shape in SHAPES.items()
         }
-    except (OSError, ValueError, KeyError) as error:
+    except (OSError, ValueError, KeyError, TypeError) as error:
         raise TrainingError(
-            f"{folder}: no whole set of examples ({error}); make it with `flamestream-train default data`"
+            f"{folder}: no whole set of examples ({error}); make it with `flamestream-train default`"
         ) from error
+    if made_with != seed:
+        raise TrainingError(
+            f"{folder}: examples of seed {made_with}, not {seed}; give --seed {made_with} or another --work"
+        )
     return Examples(**arrays)
 
 

@@ -20,7 +20,7 @@ from train.default.augment import augmented, shrunk
 from train.default.choice import Choice
 from train.default.examples import KINDS, Examples
 from train.default.losses import Losses
-from train.default.network import Numbers, Trainee
+from train.default.network import Trainee
 from train.default.recipe import Recipe, Stage
 from train.default.twins import with_twins
 from train.errors import TrainingError
@@ -112,18 +112,16 @@ class Training:
         roots = self._losses.roots(torch.from_numpy(examples.parameters))
         batch = augmented(examples, stage.size, random, roots)
         batch = with_twins(batch, self.recipe.twin_pictures, random, roots)
-        known = Numbers.of(batch.parameters) if stage.only_pose else None
-        found = self._network(batch.pictures.contiguous(memory_format=torch.channels_last), known)
+        found = self._network(batch.pictures.contiguous(memory_format=torch.channels_last))
         loss = self._losses(found, batch, self.recipe.twin_pictures)
         if not bool(torch.isfinite(loss.total)):
             raise TrainingError(f"step {self.step}: the loss is {loss.total.item()}; lower the rate of the recipe")
         self._optimiser.zero_grad()
         loss.total.backward()  # type: ignore[no-untyped-call]
-        trained = [parameter for parameter in self._network.trained() if parameter.grad is not None]
-        torch.nn.utils.clip_grad_norm_(trained, LARGEST_GRADIENT)
+        torch.nn.utils.clip_grad_norm_(self._network.trained(), LARGEST_GRADIENT)
         self._optimiser.step()
         self.step += 1
-        self._keep_mean("smirk.pose_encoder." if stage.only_pose else "")
+        self._keep_mean()
         return Progress(self.step, self.recipe.steps, stage.size, rate, loss.total.item(), loss.parts)
 
     def _at(self, size: int) -> Examples:
@@ -145,12 +143,10 @@ class Training:
         return float(rate * min(1.0, (self.step + 1) / self.recipe.warm_up))
 
     @torch.no_grad()
-    def _keep_mean(self, prefix: str) -> None:
-        """The running mean of what is being trained; short at first, so that the random start is soon forgotten."""
+    def _keep_mean(self) -> None:
+        """The running mean of the weights; short at first, so that the random start is soon forgotten."""
         keep = min(self.recipe.average, (1 + self.step) / (10 + self.step))
         for name, value in self._network.state_dict().items():
-            if not name.startswith(prefix):
-                continue
             if value.is_floating_point():
                 self._mean[name].lerp_(value, 1 - keep)
             else:

@@ -4,7 +4,7 @@ SMIRK has a large backbone for each. Trained together they learn the same featur
 each its own copy, which is the network of `models.smirk` and may be trained further apart.
 """
 
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 
 import torch
 from torch import Tensor, nn
@@ -37,12 +37,10 @@ class Trainee(nn.Module):
         super().__init__()
         self.smirk = SmirkEncoder()
 
-    def forward(self, pictures: Tensor, known: Numbers | None = None) -> Numbers:
-        """What pictures [B, 3, S, S], RGB 0..1, say; with `known` only where the face is, and the rest from there."""
+    def forward(self, pictures: Tensor) -> Numbers:
+        """What pictures [B, 3, S, S], RGB 0..1, say."""
         smirk = self.smirk
         posed = smirk.pose_encoder.pose_cam_layers(_pooled(smirk.pose_encoder.encoder(pictures)))
-        if known is not None:
-            return replace(known, pose=posed[:, :3], camera=posed[:, 3:])
         features = _pooled(smirk.expression_encoder.encoder(pictures))
         acted = smirk.expression_encoder.expression_layers(features)
         expression, eyelids, jaw = torch.split(acted, [50, 2, 3], dim=1)

@@ -15,8 +15,6 @@ class Stage:
     first_rate: float
     """Learning rate at the start of the stage; it falls to `last_rate` as a cosine."""
     last_rate: float
-    only_pose: bool = False
-    """Train the pose encoder alone, given what the face is: it is small, and sees five times as many pictures."""
     frozen: int = 0
     """Blocks of each backbone, from the picture on, that stay as they are, and their statistics too. They see edges and
     corners, which are learnt first, and cost most: with two, 1.9 times as many pictures are seen in the same time."""

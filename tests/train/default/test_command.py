@@ -28,6 +28,9 @@ def test_quick_training_writes_weights_and_goes_on_where_it_was(
     assert (tmp_path / "work" / "examples" / "about.json").stat().st_mtime_ns == made
     assert out.read_bytes() == content
 
+    assert train("default", *arguments, "--seed", "1") == 1
+    assert "give --seed 0 or another --work" in capsys.readouterr().err
+
 
 def test_a_folder_without_pictures_is_refused_in_one_line(
     tmp_path: Path, train: Train, capsys: pytest.CaptureFixture[str]

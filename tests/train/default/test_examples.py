@@ -43,3 +43,10 @@ def test_a_file_too_short_is_refused(tmp_path: Path) -> None:
     (tmp_path / "points.raw").write_bytes(b"1234")
     with pytest.raises(TrainingError, match="flamestream-train default"):
         read_examples(tmp_path)
+
+
+def test_examples_of_another_seed_are_refused(tmp_path: Path) -> None:
+    write_examples(tmp_path, [some(2)], {"seed": 3})
+    assert len(read_examples(tmp_path, seed=3)) == 2
+    with pytest.raises(TrainingError, match="examples of seed 3, not 0"):
+        read_examples(tmp_path)

@@ -68,18 +68,6 @@ def test_weights_that_float16_cannot_hold_are_refused(tmp_path: Path) -> None:
     assert not list(tmp_path.iterdir())
 
 
-def test_a_stage_for_the_pose_leaves_the_rest_alone(examples: Examples, tmp_path: Path) -> None:
-    recipe = Recipe(stages=(Stage(64, 1, 1e-3, 1e-3), Stage(64, 2, 1e-3, 1e-3, only_pose=True)), batch=8, warm_up=1)
-    train(examples, tmp_path, recipe, until=1)
-    before = torch.load(tmp_path / CHECKPOINT, weights_only=True)
-    _, seen = train(examples, tmp_path, recipe)
-    after = torch.load(tmp_path / CHECKPOINT, weights_only=True)
-    for what in ("network", "mean"):
-        changed = {name for name, tensor in after[what].items() if not torch.equal(tensor, before[what][name])}
-        assert {name.split(".")[1] for name in changed} == {"pose_encoder"}
-    assert seen[-1].parts["expression"] == 0
-
-
 def test_frozen_blocks_and_their_statistics_stay(examples: Examples, tmp_path: Path) -> None:
     """And the others learn; a later stage trains all of them again."""
     recipe = Recipe(stages=(Stage(64, 2, 1e-3, 1e-3, frozen=2), Stage(64, 1, 1e-3, 1e-3)), batch=8, warm_up=1)
