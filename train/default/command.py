@@ -44,12 +44,15 @@ def train_default(
     from dataclasses import replace
 
     from models.open_head import load_open_head
+    from models.open_smirk import read_open_smirk
     from train.default.data import Amounts, make_examples, plan
     from train.default.examples import read_examples
     from train.default.loop import Training
     from train.default.recipe import CONTINUED, QUICK, Recipe
     from train.default.ship import write_weights
 
+    if start is not None:
+        read_open_smirk(start)  # weights that cannot be read are refused before the examples are made, not after
     work = work or cache_dir() / "train" / f"default{'-quick' * quick}{f'-{seed}' * (seed > 0)}"
     examples, out = work / "examples", out or work / "smirk_open.safetensors"
     if not (examples / "about.json").exists():

@@ -39,3 +39,13 @@ def test_a_folder_without_pictures_is_refused_in_one_line(
     (line,) = capsys.readouterr().err.strip().splitlines()
     assert "no portraits" in line
     assert "--media" in line
+
+
+def test_weights_that_are_not_there_are_refused_before_any_example_is_made(
+    tmp_path: Path, train: Train, capsys: pytest.CaptureFixture[str]
+) -> None:
+    start, work = tmp_path / "gone.safetensors", tmp_path / "work"
+    assert train("default", "--quick", "--media", str(tmp_path), "--work", str(work), "--start", str(start)) == 1
+    (line,) = capsys.readouterr().err.strip().splitlines()
+    assert str(start) in line
+    assert not work.exists()
