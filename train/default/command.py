@@ -38,8 +38,8 @@ def train_default(
 ) -> None:
     """Train the default face model: make examples if there are none, train, write the weights.
 
-    Ctrl-C ends the training with its state saved; the same command goes on with it. Trained weights learn more from
-    examples that they have not seen: --start WEIGHTS --seed 1, then 2 and so on.
+    Ctrl-C ends the training with its state saved; the same command goes on with it. --start WEIGHTS --seed 1 trains
+    weights further, on examples that those of seed 0 have not seen.
     """
     from dataclasses import replace
 
@@ -53,7 +53,8 @@ def train_default(
 
     if start is not None:
         read_open_smirk(start)  # weights that cannot be read are refused before the examples are made, not after
-    work = work or cache_dir() / "train" / f"default{'-quick' * quick}{f'-{seed}' * (seed > 0)}"
+    name = "default-quick" if quick else "default"
+    work = work or cache_dir() / "train" / (f"{name}-{seed}" if seed else name)
     examples, out = work / "examples", out or work / "smirk_open.safetensors"
     if not (examples / "about.json").exists():
         amounts = Amounts(synthetic=64, of_portrait=1, of_frame=0, portraits=32) if quick else Amounts()

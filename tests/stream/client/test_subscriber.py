@@ -4,7 +4,7 @@ import asyncio
 import logging
 import threading
 import time
-from collections.abc import AsyncIterator, Callable, Iterator
+from collections.abc import AsyncIterator, Iterator
 from itertools import islice
 from typing import Any
 
@@ -14,9 +14,7 @@ from stream.client import AsyncSubscriber, Subscriber
 from stream.emit.redis_sink import RedisSink
 from stream.emit.schema import EmotionEvent, FlameEvent, StatusEvent
 from stream.errors import ConfigError, SinkRefused, SinkUnreachable
-from tests.stream.emit.support import START_MS, RealServer, make_frames, wait_until
-
-StartServer = Callable[..., RealServer]
+from tests.stream.emit.support import START_MS, RealServer, StartServer, make_frames, wait_until
 
 
 def publish(url: str, count: int, source: str = "cam", *, first: int = 0, tracks: tuple[int, ...] = (0,)) -> None:

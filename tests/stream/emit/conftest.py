@@ -1,15 +1,15 @@
 """Real servers, one for each test that asks."""
 
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
-from tests.stream.emit.support import Proxy, RealServer
+from tests.stream.emit.support import Proxy, RealServer, StartServer
 
 
 @pytest.fixture
-def start_server(tmp_path: Path) -> Iterator[Callable[..., RealServer]]:
+def start_server(tmp_path: Path) -> Iterator[StartServer]:
     """`start_server(requirepass="x")`: a real server of the test's own."""
     started: list[RealServer] = []
 
@@ -23,7 +23,7 @@ def start_server(tmp_path: Path) -> Iterator[Callable[..., RealServer]]:
 
 
 @pytest.fixture
-def server(start_server: Callable[..., RealServer]) -> RealServer:
+def server(start_server: StartServer) -> RealServer:
     return start_server()
 
 

@@ -118,6 +118,10 @@ class RealServer:
             return False
 
 
+StartServer = Callable[..., RealServer]
+"""Of the fixture `start_server`."""
+
+
 class Proxy:
     """A TCP proxy in front of a server that can swallow what the server answers."""
 

@@ -15,10 +15,8 @@ from av.video.reformatter import ColorRange, Colorspace
 from av.video.stream import VideoStream
 
 from models.device import CPU, DeviceArray, MemoryBudget
-from models.errors import EngineError
-from stream.ingest import dali as dali_module
 from stream.ingest import gop as gop_module
-from stream.ingest.dali import Dali, Refused
+from stream.ingest.dali import Dali
 from stream.ingest.decode_cpu import CpuDecoding
 from stream.ingest.decode_gop import LARGEST_DIFFERENCE, MEAN_DIFFERENCE, GopDecoder, GopDecoding
 from stream.ingest.decoder import Decoded, Decoder, Decoding, MediaPacket
@@ -399,33 +397,6 @@ def test_pictures_are_turned_upright(decoding: GopDecoding, tmp_path: Path) -> N
         assert decoder.description == "DALI"
         assert pixels(ours[0]).shape == shape
         agree(ours, read(CpuDecoding(), file)[0])
-
-
-def test_dali_says_what_it_refuses_and_goes_on(dali: Dali) -> None:
-    good = dali_module._one_picture("libvpx-vp9")
-    with pytest.raises(Refused):
-        dali.decode([good, b"no video at all"])
-    with pytest.raises(Refused) as refusal:
-        dali.decode([dali_module._one_picture("libx264")])
-    assert len(str(refusal.value).splitlines()) == 1
-    (pictures,) = dali.decode([good])
-    assert pictures.shape == (1, 192, 320, 3)
-    assert dali.decode_part(good, 0, 5).shape == (1, 192, 320, 3)  # what is missing is not made up
-
-
-def test_without_dali_the_error_says_what_to_install(monkeypatch: pytest.MonkeyPatch) -> None:
-    def missing(name: str) -> None:
-        raise ModuleNotFoundError(f"No module named {name!r}")
-
-    monkeypatch.setattr(dali_module.importlib, "import_module", missing)
-    with pytest.raises(EngineError, match=r"pip install 'flamestream\[gpu\]'"):
-        Dali(CPU)
-
-
-@pytest.mark.skipif(torch.cuda.is_available(), reason="this machine has a GPU")
-def test_without_a_gpu_the_error_says_so() -> None:
-    with pytest.raises(EngineError, match="DALI cannot decode on cuda"):
-        Dali(torch.device("cuda", 0))
 
 
 @pytest.fixture(scope="module")
