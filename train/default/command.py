@@ -38,8 +38,9 @@ def train_default(
 ) -> None:
     """Train the default face model: make examples if there are none, train, write the weights.
 
-    Ctrl-C ends the training with its state saved; the same command goes on with it. --start WEIGHTS --seed 1 trains
-    weights further, on examples that those of seed 0 have not seen.
+    Ctrl-C ends the training with its state saved; the same command goes on with it.
+
+    --start WEIGHTS --seed 1 trains weights further, on other examples than those of seed 0.
     """
     from dataclasses import replace
 
